@@ -1,0 +1,81 @@
+/**
+ * The one way to an operator, whatever it speaks. A connector submits one message at a time per free window slot and says in
+ * one word what became of it; it decides nothing about money, retries or other operators.
+ */
+
+export type Submission = {
+  /** Our id: operators that remove duplicates do so by it. */
+  messageId: string;
+  /** 1 to 4. */
+  attempt: number;
+  /** E.164. */
+  to: string;
+  from: string;
+  text: string;
+  encoding: 'gsm7' | 'ucs2';
+  pages: number;
+  lane: 'express' | 'normal' | 'bulk';
+  /** Epoch milliseconds; nothing is sent after it. */
+  validUntil: number;
+};
+
+/**
+ * What became of one submit (DESIGN.md, outcomes at an operator). `error` is a closed, lower-case word for the report such as
+ * `smpp_0x0000000b`, `http_400`, `connect_failed`, `no_answer`: never the operator's own free text.
+ * `linkFault` is true when the link failed rather than the message: only that feeds the breaker.
+ */
+export type SubmitOutcome =
+  /** Some parts may have been refused: acceptedParts < parts is a partial acceptance, never resent. */
+  | { kind: 'accepted'; operatorIds: string[]; acceptedParts: number; parts: number; linkFault: false }
+  /** `wrongNetwork`: refused because the number belongs to another operator now. */
+  | { kind: 'rejected'; error: string; wrongNetwork: boolean; linkFault: boolean }
+  | { kind: 'transient'; error: string; linkFault: boolean }
+  | { kind: 'throttled'; error: string; retryAfterMs?: number; linkFault: false }
+  /** Not written at all (not bound, no free slot): the claim is undone. */
+  | { kind: 'released'; error: string; linkFault: boolean }
+  /** Written, and no answer: it may have arrived. `operatorIds` holds what parts were accepted before. */
+  | { kind: 'unknown'; error: string; operatorIds: string[]; linkFault: boolean };
+
+export type OperatorReceipt = {
+  operatorId: string;
+  /** Our id where the operator echoes it. */
+  messageId?: string;
+  status: 'delivered' | 'undelivered';
+  error: string | null;
+  /** Epoch milliseconds. */
+  at: number;
+};
+
+export type ConnectorState = {
+  connector: 'http' | 'smpp';
+  /** May be submitted to now (SMPP: at least one bind is bound). */
+  ready: boolean;
+  /** SMPP: one entry per bind. */
+  binds: {
+    state: 'connecting' | 'bound' | 'waiting' | 'closed';
+    inflight: number;
+    reconnects: number;
+    lastError: string | null;
+  }[];
+  inflight: number;
+  windowSize: number;
+};
+
+export type Connector = {
+  /** All slots, over all binds. */
+  readonly windowSize: number;
+  /** Free slots now; 0 while not ready. */
+  readonly free: number;
+  readonly ready: boolean;
+  /** Never rejects. Call it only while `free` > 0, else the answer is `released`. */
+  submit(submission: Submission): Promise<SubmitOutcome>;
+  state(): ConnectorState;
+  /** Lets what is in flight end (bounded by the response timeout), then closes the links. */
+  close(): Promise<void>;
+};
+
+export type ConnectorEvents = {
+  /** Readiness or free slots came back: the pump may go on. */
+  onReady(): void;
+  onReceipt(receipt: OperatorReceipt): void;
+};

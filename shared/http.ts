@@ -1,0 +1,211 @@
+/** What every HTTP door has: the one error shape, strict JSON, health, metrics and the API's own documentation. */
+import { swagger } from '@elysiajs/swagger';
+import { type TSchema, Type } from '@sinclair/typebox';
+import { Elysia } from 'elysia';
+import { AppError, ERROR_CODES, ERRORS, type ErrorCode, type FieldError, toAppError, toProblem } from './error.ts';
+import { newId } from './id.ts';
+import { errorFields, type Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import { type Server, serve } from './runtime.ts';
+import { swaggerFile, swaggerPage } from './swagger-ui.ts';
+
+/** The largest body in bytes; a batch of 1,000 texts of ten pages fits. */
+export const BODY_MAX_BYTES = 4 * 1024 * 1024;
+
+export type Health = { ready: boolean; checks: Record<string, boolean> };
+
+export type DoorOptions = {
+  service: string;
+  title: string;
+  description: string;
+  log: Log;
+  metrics: Metrics;
+  /** Asked at each /health/ready. */
+  health: () => Health | Promise<Health>;
+};
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Reads a JSON body strictly: its size, its media type, UTF-8 without replacement, JSON. Throws an AppError. */
+export async function readJson(request: Request): Promise<unknown> {
+  if (Number(request.headers.get('content-length') ?? 0) > BODY_MAX_BYTES) {
+    throw new AppError('payload_too_large', `A body may have at most ${BODY_MAX_BYTES} bytes.`);
+  }
+  const mediaType = request.headers.get('content-type');
+  if (mediaType === null || !/^application\/json\s*(;|$)/i.test(mediaType)) {
+    throw new AppError('unsupported_media_type', 'Send the body as application/json.');
+  }
+  const bytes = await request.arrayBuffer();
+  if (bytes.byteLength > BODY_MAX_BYTES)
+    throw new AppError('payload_too_large', `A body may have at most ${BODY_MAX_BYTES} bytes.`);
+  try {
+    return JSON.parse(utf8.decode(bytes));
+  } catch (thrown) {
+    throw new AppError('malformed_json', 'The body must be valid JSON in UTF-8.', { cause: thrown });
+  }
+}
+
+type Violation = { path?: string; message?: string; schema?: { error?: string } };
+
+/** What Elysia throws becomes ours; no field of it that holds the input is used. */
+function fromElysia(code: string | number, error: unknown): AppError {
+  if (code === 'NOT_FOUND') return new AppError('not_found', 'No such path, or not with this method.');
+  if (code === 'PARSE')
+    return error instanceof AppError ? error : new AppError('malformed_json', 'The body must be valid JSON in UTF-8.');
+  if (code === 'VALIDATION') {
+    const fields: FieldError[] = [];
+    const seen = new Set<string>();
+    for (const violation of ((error as { all?: Violation[] }).all ?? []) as Violation[]) {
+      const field = (violation.path ?? '').replace(/^\//, '').replaceAll('/', '.').slice(0, 100) || 'request';
+      if (seen.has(field)) continue;
+      seen.add(field);
+      fields.push({ field, detail: violation.schema?.error ?? violation.message ?? 'does not fit' });
+      if (fields.length === 10) break;
+    }
+    return new AppError('invalid_request', 'The request does not fit its schema.', { fields });
+  }
+  if (code === 'INVALID_COOKIE_SIGNATURE' || code === 'INVALID_FILE_TYPE')
+    return new AppError('invalid_request', 'The request does not fit.');
+  return toAppError(error);
+}
+
+export function problemResponse(error: AppError, requestId: string, headers: Record<string, string> = {}): Response {
+  const { status, retry } = ERRORS[error.code];
+  return new Response(JSON.stringify(toProblem(error, requestId)), {
+    status,
+    headers: {
+      'content-type': 'application/problem+json; charset=utf-8',
+      'x-request-id': requestId,
+      ...(retry ? { 'retry-after': '1' } : {}),
+      ...headers,
+    },
+  });
+}
+
+const REQUEST_ID = /^[A-Za-z0-9_.-]{1,64}$/;
+
+/** The caller's own request id where it is harmless, else a fresh one. */
+export function requestIdOf(request: Request): string {
+  const given = request.headers.get('x-request-id');
+  return given !== null && REQUEST_ID.test(given) ? given : newId();
+}
+
+/** The base of a service's HTTP door: add routes to it, then `listen`. */
+export function createDoor({ service, title, description, log, metrics, health }: DoorOptions) {
+  const refused = metrics.counter('http_refused_total', 'requests answered with a problem, by code', ['code']);
+  return new Elysia({ name: service, normalize: false, aot: true })
+    .onParse({ as: 'global' }, ({ request }) => readJson(request))
+    .onError({ as: 'global' }, ({ code, error, request }) => {
+      const problem = fromElysia(code, error);
+      const requestId = requestIdOf(request);
+      refused.inc({ code: problem.code });
+      if (problem.code === 'internal') log.error('request_failed', { request_id: requestId, ...errorFields(error) });
+      return problemResponse(problem, requestId);
+    })
+    .use(
+      swagger({
+        path: '/swagger/plugin',
+        specPath: '/swagger/json',
+        exclude: [/^\/swagger/, '/metrics'],
+        documentation: { info: { title, description, version: '1.0.0', license: { name: 'MIT' } } },
+      }),
+    )
+    .get('/swagger', ({ request }) => swaggerPage(title, new URL(request.url).pathname), { detail: { hide: true } })
+    .get(
+      '/swagger/:file',
+      ({ params, path }) => (path === '/swagger/plugin' ? swaggerFile('') : swaggerFile(params.file)),
+      { detail: { hide: true } },
+    )
+    .get('/health/live', () => ({ status: 'live' }), { detail: { summary: 'Is the process alive?', tags: ['health'] } })
+    .get(
+      '/health/ready',
+      async ({ set }) => {
+        const { ready, checks } = await health();
+        set.status = ready ? 200 : 503;
+        return { status: ready ? 'ready' : 'unready', checks };
+      },
+      { detail: { summary: 'May it be given work?', tags: ['health'] } },
+    )
+    .get(
+      '/metrics',
+      async () => new Response(await metrics.text(), { headers: { 'content-type': metrics.contentType } }),
+      {
+        detail: { hide: true },
+      },
+    );
+}
+
+/** Listens; throws one clear sentence when the port is taken. */
+export function listen(
+  app: { fetch: (request: Request) => Response | Promise<Response> },
+  host: string,
+  port: number,
+  portSetting: string,
+): Server {
+  try {
+    return serve((request) => app.fetch(request), { hostname: host, port, bodyMaxBytes: BODY_MAX_BYTES * 2 });
+  } catch (thrown) {
+    throw new Error(`${host}:${port} cannot be listened on (is it taken?); set ${portSetting} to a free port`, {
+      cause: thrown,
+    });
+  }
+}
+
+/** `user_id` as every door takes it. */
+export const UserId = Type.String({
+  pattern: '^[A-Za-z0-9_.-]{1,64}$',
+  description: 'The account: 1 to 64 of A-Z a-z 0-9 _ . -',
+  examples: ['123'],
+  error: 'must be 1 to 64 of A-Z a-z 0-9 _ . -',
+});
+
+export const IdempotencyKey = Type.String({
+  pattern: '^[\\x21-\\x7e]{1,128}$',
+  description: 'Repeats of one request carry one key: the first answer is given again for 24 hours.',
+  error: 'must be 1 to 128 printable ASCII characters without blanks',
+});
+
+export const Rials = (about: string): TSchema => Type.Integer({ description: `${about}, integer Rials` });
+
+const ProblemSchema = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  detail: Type.String(),
+  code: Type.Union(ERROR_CODES.map((code) => Type.Literal(code))),
+  request_id: Type.String(),
+  errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), detail: Type.String() }))),
+});
+
+type Documented = { summary: string; description?: string; tags: string[]; responses: Record<string, unknown> };
+
+/**
+ * A route's documentation: its answers with examples, and the codes it may refuse with. Answers are documented and tested,
+ * not validated on each request: that would cost the hot path for nothing.
+ */
+export function documented(
+  tag: string,
+  summary: string,
+  answers: Record<number, { about: string; schema: TSchema; example?: unknown; mediaType?: string }>,
+  codes: readonly ErrorCode[] = [],
+  description?: string,
+): Documented {
+  const responses: Record<string, unknown> = {};
+  for (const [status, { about, schema, example, mediaType = 'application/json' }] of Object.entries(answers)) {
+    responses[status] = {
+      description: about,
+      content: { [mediaType]: { schema, ...(example === undefined ? {} : { example }) } },
+    };
+  }
+  for (const code of new Set<ErrorCode>([...codes, 'internal'])) {
+    const { status, title } = ERRORS[code];
+    const known = responses[status] as { description: string } | undefined;
+    if (known) known.description += `; \`${code}\`: ${title}`;
+    else
+      responses[status] = {
+        description: `\`${code}\`: ${title}`,
+        content: { 'application/problem+json': { schema: ProblemSchema } },
+      };
+  }
+  return { summary, tags: [tag], responses, ...(description ? { description } : {}) };
+}

@@ -1,0 +1,336 @@
+/**
+ * Everything that knows kafkajs. Kafka and kafkajs cost by the request, not by the message: records are coalesced into few
+ * requests, each batch goes to few partitions (chosen in turn), and consumers wait for enough bytes where they may.
+ */
+import { type Consumer, Kafka, type Producer as KafkaProducer, logLevel } from 'kafkajs';
+import { coalesce } from './coalesce.ts';
+import { errorFields, type Log } from './log.ts';
+import { lanePartition, PARTITIONS, retryPartition, TOPICS } from './topics.ts';
+
+const COMMIT_EVERY_MS = 1_000;
+/** A batch's records in bytes: below the broker's limit of 1 MB for a record batch. */
+const PRODUCE_BATCH_BYTES = 700_000;
+
+export type KafkaOptions = { brokers: readonly string[]; clientId: string; log: Log };
+
+/** Where a record goes: status and ledger records anywhere in their topic, a lane's to its operator's slot, a retry to its tier. */
+export type OutRecord = { topic: string; value: string; slot?: number; retry?: number };
+
+export type Producer = {
+  /** Resolves when Kafka has the record (acks all). A rejection means an unknown outcome: it may be there. */
+  send(record: OutRecord): Promise<void>;
+  readonly waiting: number;
+  close(): Promise<void>;
+};
+
+export type InRecord = { offset: number; value: Buffer | null };
+export type RecordBatch = {
+  topic: string;
+  partition: number;
+  records: InRecord[];
+  /** Tracked streams only: the record at this offset needs no redelivery any more. */
+  done(offset: number): void;
+};
+
+export type StreamOptions = {
+  group: string;
+  topics: readonly string[];
+  /** How long the broker may hold an answer back to gather minBytes: cost against latency. */
+  minBytes: number;
+  maxWaitMs: number;
+  bytesPerPartitionMax?: number;
+  /**
+   * Awaited: the batch is durable when it resolves. Tracked: it only takes the records and returns at once; each is `done`
+   * later. A handler that throws is asked again with the same records, so it must not throw for what a record holds.
+   */
+  onBatch(batch: RecordBatch): Promise<void> | void;
+  tracked?: boolean;
+  /** Told after each rebalance which partitions are this process's now; answers offsets to start at where it knows better. */
+  onAssigned?(
+    assigned: ReadonlyMap<string, readonly number[]>,
+  ): Promise<readonly { topic: string; partition: number; offset: number }[]>;
+  /** The consumer is gone for good: the process must end. */
+  onCrash(error: Error): void;
+};
+
+export type Stream = {
+  pause(topic: string, partition: number): void;
+  resume(topic: string, partition: number): void;
+  /** Takes no more records; what is in flight goes on. */
+  halt(): void;
+  /** Commits what is done, then leaves the group. */
+  close(): Promise<void>;
+};
+
+export type KafkaClient = {
+  /** Creates the topics that are missing and reads how many partitions each really has. Throws when Kafka does not answer. */
+  ensureTopics(settings: { replication: number; retentionMs: number }): Promise<void>;
+  /** The offset after each partition's last record. */
+  endOffsets(topic: string): Promise<Map<number, number>>;
+  producer(): Promise<Producer>;
+  stream(options: StreamOptions): Promise<Stream>;
+  partitionsOf(topic: string): number;
+  close(): Promise<void>;
+};
+
+/** A partition's records in flight: what may be committed is everything before the first that is not done. */
+type Watermark = { open: number[]; head: number; done: Set<number>; next: number; committed: number };
+
+export function createWatermark(): Watermark {
+  return { open: [], head: 0, done: new Set(), next: -1, committed: -1 };
+}
+
+export function openOffset(mark: Watermark, offset: number): void {
+  mark.open.push(offset);
+  if (mark.next < 0) mark.next = offset;
+}
+
+/** Marks an offset as done; moves the watermark past every done record at its front. */
+export function doneOffset(mark: Watermark, offset: number): void {
+  mark.done.add(offset);
+  while (mark.head < mark.open.length && mark.done.has(mark.open[mark.head] as number)) {
+    const passed = mark.open[mark.head] as number;
+    mark.done.delete(passed);
+    mark.next = passed + 1;
+    mark.head += 1;
+  }
+  if (mark.head > 1024 && mark.head * 2 > mark.open.length) {
+    mark.open.splice(0, mark.head);
+    mark.head = 0;
+  }
+}
+
+const LEVELS: Record<number, 'error' | 'warn' | 'info' | 'debug'> = {
+  [logLevel.ERROR]: 'warn',
+  [logLevel.WARN]: 'debug',
+  [logLevel.INFO]: 'debug',
+  [logLevel.DEBUG]: 'debug',
+};
+
+export function connectKafka({ brokers, clientId, log }: KafkaOptions): KafkaClient {
+  const kafka = new Kafka({
+    clientId,
+    brokers: [...brokers],
+    connectionTimeout: 1_000,
+    requestTimeout: 10_000,
+    retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5 },
+    logCreator:
+      () =>
+      ({ level, log: entry }) => {
+        const { message, error, broker, groupId } = entry as {
+          message: string;
+          error?: string;
+          broker?: string;
+          groupId?: string;
+        };
+        log[LEVELS[level] ?? 'debug']('kafka', { message, error, broker, group: groupId });
+      },
+  });
+  const admin = kafka.admin({ retry: { retries: 2 } });
+  const partitions = new Map<string, number>(Object.entries(PARTITIONS));
+  const partitionsOf = (topic: string): number => partitions.get(topic) ?? 1;
+
+  return {
+    partitionsOf,
+    ensureTopics: async ({ replication, retentionMs }) => {
+      await admin.connect();
+      const known = new Set(await admin.listTopics());
+      const missing = Object.keys(PARTITIONS).filter((topic) => !known.has(topic));
+      if (missing.length > 0) {
+        // Several services start at once: whoever comes second finds the topics there, which createTopics answers with false.
+        await admin.createTopics({
+          waitForLeaders: true,
+          topics: missing.map((topic) => ({
+            topic,
+            numPartitions: partitionsOf(topic),
+            replicationFactor: replication,
+            configEntries: [{ name: 'retention.ms', value: String(retentionMs) }],
+          })),
+        });
+      }
+      const { topics } = await admin.fetchTopicMetadata({ topics: Object.keys(PARTITIONS) });
+      for (const { name, partitions: found } of topics) partitions.set(name, found.length);
+    },
+    endOffsets: async (topic) => {
+      const offsets = await admin.fetchTopicOffsets(topic);
+      return new Map(offsets.map(({ partition, high }) => [partition, Number(high)]));
+    },
+    producer: async () => {
+      const producer = kafka.producer({
+        allowAutoTopicCreation: false,
+        retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 500 },
+      });
+      await producer.connect();
+      return createProducer(producer, partitionsOf);
+    },
+    stream: (options) =>
+      openStream(
+        kafka.consumer({
+          groupId: options.group,
+          minBytes: options.minBytes,
+          maxWaitTimeInMs: options.maxWaitMs,
+          maxBytesPerPartition: options.bytesPerPartitionMax ?? 1_048_576,
+          sessionTimeout: 15_000,
+          heartbeatInterval: 3_000,
+          retry: { initialRetryTime: 200, maxRetryTime: 2_000, retries: 10, restartOnFailure: async () => true },
+        }),
+        options,
+        partitionsOf,
+        log,
+      ),
+    close: () => admin.disconnect(),
+  };
+}
+
+function createProducer(producer: KafkaProducer, partitionsOf: (topic: string) => number): Producer {
+  let turn = 0;
+  const partitionFor = ({ topic, slot, retry }: OutRecord, inTurn: number): number => {
+    if (topic === TOPICS.dlq) return retryPartition(slot ?? 0, retry ?? 1);
+    return slot === undefined ? inTurn % partitionsOf(topic) : lanePartition(slot, inTurn, partitionsOf(topic));
+  };
+  const produce = async (records: OutRecord[]): Promise<undefined[]> => {
+    turn += 1;
+    const topics = new Map<string, { topic: string; messages: { value: string; partition: number }[] }>();
+    for (const record of records) {
+      let entry = topics.get(record.topic);
+      if (!entry) {
+        entry = { topic: record.topic, messages: [] };
+        topics.set(record.topic, entry);
+      }
+      entry.messages.push({ value: record.value, partition: partitionFor(record, turn) });
+    }
+    await producer.sendBatch({ acks: -1, timeout: 10_000, topicMessages: [...topics.values()] });
+    return new Array<undefined>(records.length);
+  };
+  const send = coalesce<OutRecord, undefined>(produce, {
+    batchMax: PRODUCE_BATCH_BYTES,
+    weigh: ({ value }) => value.length * 3 + 100,
+    overlapMs: 50,
+    inflightMax: 4,
+  });
+  return {
+    send: async (record) => void (await send(record)),
+    get waiting() {
+      return send.waiting;
+    },
+    close: async () => {
+      await send.idle();
+      await producer.disconnect();
+    },
+  };
+}
+
+async function openStream(
+  consumer: Consumer,
+  options: StreamOptions,
+  partitionsOf: (topic: string) => number,
+  log: Log,
+): Promise<Stream> {
+  const { group, topics, onBatch, onAssigned, onCrash, tracked = false } = options;
+  let marks = new Map<string, Watermark>();
+  let halted = false;
+  let committing: Promise<void> = Promise.resolve();
+  const markOf = (topic: string, partition: number): Watermark => {
+    const key = `${topic}/${partition}`;
+    let mark = marks.get(key);
+    if (!mark) {
+      mark = createWatermark();
+      marks.set(key, mark);
+    }
+    return mark;
+  };
+
+  const commit = async (): Promise<void> => {
+    const offsets: { topic: string; partition: number; offset: string }[] = [];
+    const moved: Watermark[] = [];
+    for (const [key, mark] of marks) {
+      if (mark.next <= mark.committed) continue;
+      const cut = key.lastIndexOf('/');
+      offsets.push({ topic: key.slice(0, cut), partition: Number(key.slice(cut + 1)), offset: String(mark.next) });
+      moved.push(mark);
+    }
+    if (offsets.length === 0) return;
+    const nexts = moved.map((mark) => mark.next);
+    // Outside any handler, where a rebalance in the middle costs a redelivery and nothing else.
+    await consumer.commitOffsets(offsets);
+    moved.forEach((mark, i) => {
+      mark.committed = nexts[i] as number;
+    });
+  };
+  const tryCommit = (): Promise<void> => {
+    committing = committing
+      .then(commit)
+      .catch((thrown) => log.debug('commit_failed', { group, ...errorFields(thrown) }));
+    return committing;
+  };
+
+  consumer.on(consumer.events.CRASH, ({ payload }) => {
+    if (!payload.restart) onCrash(payload.error);
+  });
+  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    // Positions go back to what was committed: whatever is in flight from before may come again and is tracked anew.
+    marks = new Map();
+    const assigned = new Map(Object.entries(payload.memberAssignment as Record<string, number[]>));
+    log.info('partitions_assigned', {
+      group,
+      partitions: Object.fromEntries([...assigned].map(([topic, list]) => [topic, list.length])),
+    });
+    if (onAssigned) {
+      onAssigned(assigned)
+        .then((starts) => {
+          for (const { topic, partition, offset } of starts)
+            consumer.seek({ topic, partition, offset: String(offset) });
+        })
+        .catch((thrown) => log.warn('start_offsets_unknown', { group, ...errorFields(thrown) }));
+    }
+  });
+
+  await consumer.connect();
+  await consumer.subscribe({ topics: [...topics], fromBeginning: true });
+  await consumer.run({
+    autoCommit: false,
+    eachBatchAutoResolve: false,
+    partitionsConsumedConcurrently: topics.reduce((sum, topic) => sum + partitionsOf(topic), 0),
+    eachBatch: async ({ batch, resolveOffset, heartbeat, isRunning, isStale }) => {
+      const last = batch.messages.at(-1);
+      if (halted || !last || !isRunning() || isStale()) return;
+      const mark = markOf(batch.topic, batch.partition);
+      const records = batch.messages.map(({ offset, value }) => ({ offset: Number(offset), value }));
+      if (tracked) for (const { offset } of records) openOffset(mark, offset);
+      const handled = onBatch({
+        topic: batch.topic,
+        partition: batch.partition,
+        records,
+        done: (offset) => doneOffset(mark, offset),
+      });
+      if (handled) {
+        const beat = setInterval(() => void heartbeat().catch(() => undefined), 2_000);
+        try {
+          await handled;
+        } finally {
+          clearInterval(beat);
+        }
+      }
+      resolveOffset(last.offset);
+      if (!tracked) mark.next = Number(last.offset) + 1;
+      await heartbeat();
+    },
+  });
+  const timer = setInterval(() => void tryCommit(), COMMIT_EVERY_MS);
+
+  return {
+    pause: (topic, partition) => consumer.pause([{ topic, partitions: [partition] }]),
+    resume: (topic, partition) => {
+      if (!halted) consumer.resume([{ topic, partitions: [partition] }]);
+    },
+    halt: () => {
+      halted = true;
+      consumer.pause(topics.map((topic) => ({ topic })));
+    },
+    close: async () => {
+      clearInterval(timer);
+      await tryCommit();
+      await consumer.disconnect();
+    },
+  };
+}

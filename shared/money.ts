@@ -1,0 +1,22 @@
+/** Integer Rials. Every amount and every total stays below 2^53, where doubles (and Lua's numbers) are still exact. */
+
+/** The most that an account may ever have been topped up with, in Rials: 2^53 − 1 less room for one more amount. */
+export const TOTAL_MAX_RIALS = 8_000_000_000_000_000;
+/** The most of one top-up or correction, in Rials (15 digits). */
+export const AMOUNT_MAX_RIALS = 999_999_999_999_999;
+
+const AMOUNT = /^[0-9]{1,15}$/;
+
+/** A top-up's amount: plain digits, above zero; null otherwise. Nothing is coerced (no sign, exponent, blank or fraction). */
+export function parseAmount(text: string): number | null {
+  if (!AMOUNT.test(text)) return null;
+  const rials = Number(text);
+  return rials > 0 ? rials : null;
+}
+
+/** int64 travels as a decimal string; anything but a safe integer is a broken invariant. */
+export function fromInt64(text: string | number): number {
+  const n = Number(text);
+  if (!Number.isSafeInteger(n)) throw new Error('an int64 outside the safe integers');
+  return n;
+}
