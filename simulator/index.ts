@@ -1,0 +1,105 @@
+/** The operators, for the quick start, the tests and the benchmarks: HTTP and SMPP, with dials and a control API. */
+import { readSettings } from '../shared/config.ts';
+import { createScope, runMain, type Scope } from '../shared/lifecycle.ts';
+import { createLog, type Log } from '../shared/log.ts';
+import { type Accounts, firstDials, SETTINGS } from './config.ts';
+import { type Control, createControl } from './control.ts';
+import type { DialsPatch } from './dials.ts';
+import { serveHttp } from './http-server.ts';
+import { createOperator } from './operator.ts';
+import { createReceipts } from './receipts.ts';
+import { createSchedule } from './schedule.ts';
+
+export type SimulatorConfig = {
+  host?: string;
+  /** 0 takes a free port; `httpPort` and `smppPort` of the answer say which. */
+  httpPort?: number;
+  smppPort?: number;
+  accounts?: Accounts;
+  /** The dials at the start by operator, `*` for all; a reset returns to them. */
+  dials?: Readonly<Record<string, DialsPatch>>;
+  recordsMax?: number;
+};
+
+export type Simulator = Omit<Control, 'counters' | 'operator'> & {
+  readonly httpPort: number;
+  readonly smppPort: number;
+  /** `http://host:port`, without a slash at its end. */
+  readonly httpUrl: string;
+  counters: { (): ReturnType<Control['allCounters']>; (name: string): ReturnType<Control['counters']> };
+  /** Cuts every connection; nothing goes out any more. */
+  close(): Promise<void>;
+};
+
+/** Starts the operators. Throws when a port is taken. */
+export async function start(
+  config: SimulatorConfig = {},
+  log: Log = createLog('simulator', 'error'),
+): Promise<Simulator> {
+  const scope = createScope(log);
+  try {
+    return await open(config, scope);
+  } catch (thrown) {
+    await scope.close();
+    throw thrown;
+  }
+}
+
+export { start as startSimulator };
+
+const ACCOUNTS: Accounts = { mci: 'mci', mtn: 'mtn', rightel: 'rightel' };
+
+async function open(config: SimulatorConfig, scope: Scope): Promise<Simulator> {
+  const { host = '127.0.0.1', httpPort = 2780, accounts = ACCOUNTS, dials = {}, recordsMax = 200_000 } = config;
+  const operators = new Map(
+    Object.keys(accounts).map((name) => {
+      const key = name.toLowerCase();
+      return [key, createOperator(key, firstDials(key, dials), recordsMax)];
+    }),
+  );
+  const schedule = createSchedule();
+  scope.defer('schedule', schedule.close);
+  const receipts = createReceipts(schedule);
+  scope.defer('receipts', receipts.close);
+  const control = createControl({
+    operators,
+    smppState: () => ({ binds: { transceiver: 0, transmitter: 0, receiver: 0 }, receiptsWaiting: 0, incomplete: 0 }),
+    dropBinds: () => 0,
+  });
+  const http = await serveHttp({ operators, control, schedule, receipts }, host, httpPort);
+  scope.defer('http', http.close);
+
+  function counters(): ReturnType<Control['allCounters']>;
+  function counters(name: string): ReturnType<Control['counters']>;
+  function counters(name?: string) {
+    return name === undefined ? control.allCounters() : control.counters(name);
+  }
+  return {
+    ...control,
+    httpPort: http.port,
+    smppPort: 0,
+    httpUrl: `http://${host}:${http.port}`,
+    counters,
+    close: () => scope.close(),
+  };
+}
+
+if (import.meta.main) {
+  const level = process.env.LOG_LEVEL;
+  const log = createLog('simulator', level === 'debug' || level === 'warn' || level === 'error' ? level : 'info');
+  await runMain(log, async (scope) => {
+    const settings = readSettings(SETTINGS, process.env);
+    const simulator = await open(
+      {
+        host: settings.HOST,
+        httpPort: settings.SIMULATOR_HTTP_PORT,
+        smppPort: settings.SIMULATOR_SMPP_PORT,
+        accounts: settings.SIMULATOR_ACCOUNTS,
+        dials: settings.SIMULATOR_DIALS,
+        recordsMax: settings.SIMULATOR_RECORDS_MAX,
+      },
+      scope,
+    );
+    log.info('ready', { http_port: simulator.httpPort, smpp_port: simulator.smppPort, operators: simulator.names });
+  });
+}

@@ -1,0 +1,39 @@
+/**
+ * Chance that can be repeated: a draw is a function of the seed and of what it is drawn for, not of the order in which
+ * concurrent submits happen to arrive.
+ */
+
+/** cyrb53 (public domain): 53 well-mixed bits of a string. Never 0, which the tally uses for "empty". */
+export function hashText(text: string, seed = 0): number {
+  let a = 0xdeadbeef ^ seed;
+  let b = 0x41c6ce57 ^ seed;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    a = Math.imul(a ^ unit, 2654435761);
+    b = Math.imul(b ^ unit, 1597334677);
+  }
+  return finish(a, b);
+}
+
+/** The same over bytes `from` (inclusive) to `to` (exclusive). */
+export function hashBytes(bytes: Uint8Array, from: number, to: number, seed = 0): number {
+  let a = 0xdeadbeef ^ seed;
+  let b = 0x41c6ce57 ^ seed;
+  for (let i = from; i < to; i++) {
+    const byte = bytes[i] as number;
+    a = Math.imul(a ^ byte, 2654435761);
+    b = Math.imul(b ^ byte, 1597334677);
+  }
+  return finish(a, b);
+}
+
+function finish(a: number, b: number): number {
+  const c = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909);
+  const d = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(c ^ (c >>> 13), 3266489909);
+  return 4294967296 * (2097151 & d) + (c >>> 0) || 1;
+}
+
+/** A number in [0, 1) for the `nth` event named `name` under this seed. */
+export function draw(seed: number, name: string, nth: number): number {
+  return hashText(`${name}#${nth}`, seed) / 9007199254740992;
+}
