@@ -1,7 +1,7 @@
 /** What every HTTP door has: the one error shape, strict JSON, health, metrics and the API's own documentation. */
 import { swagger } from '@elysiajs/swagger';
 import { type TSchema, Type } from '@sinclair/typebox';
-import { Elysia } from 'elysia';
+import { type DocumentDecoration, Elysia } from 'elysia';
 import { AppError, ERROR_CODES, ERRORS, type ErrorCode, type FieldError, toAppError, toProblem } from './error.ts';
 import { newId } from './id.ts';
 import { errorFields, type Log } from './log.ts';
@@ -177,8 +177,6 @@ const ProblemSchema = Type.Object({
   errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), detail: Type.String() }))),
 });
 
-type Documented = { summary: string; description?: string; tags: string[]; responses: Record<string, unknown> };
-
 /**
  * A route's documentation: its answers with examples, and the codes it may refuse with. Answers are documented and tested,
  * not validated on each request: that would cost the hot path for nothing.
@@ -189,7 +187,7 @@ export function documented(
   answers: Record<number, { about: string; schema: TSchema; example?: unknown; mediaType?: string }>,
   codes: readonly ErrorCode[] = [],
   description?: string,
-): Documented {
+): DocumentDecoration {
   const responses: Record<string, unknown> = {};
   for (const [status, { about, schema, example, mediaType = 'application/json' }] of Object.entries(answers)) {
     responses[status] = {
@@ -207,5 +205,5 @@ export function documented(
         content: { 'application/problem+json': { schema: ProblemSchema } },
       };
   }
-  return { summary, tags: [tag], responses, ...(description ? { description } : {}) };
+  return { summary, tags: [tag], responses, ...(description ? { description } : {}) } as DocumentDecoration;
 }

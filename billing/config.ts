@@ -1,0 +1,48 @@
+import { COMMON, integer, port, text, type Values } from '../shared/config.ts';
+
+export const settings = {
+  ...COMMON,
+  BILLING_HTTP_PORT: port(8081, 'HTTP: top-ups, balances, audit'),
+  BILLING_GRPC_PORT: port(50051, 'gRPC: holds, claims, settlements'),
+  REDIS_URL: text('redis://127.0.0.1:6379', 'Redis, where the balances and the records of messages in flight live'),
+  KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
+  KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
+  KAFKA_RETENTION_DAYS: integer(
+    7,
+    1,
+    365,
+    'days that topics keep records; must exceed the longest validity of a message',
+  ),
+  REPORT_URL: text('http://127.0.0.1:6070', "the report service, which the audit asks for PostgreSQL's own account"),
+  RETRY_WAITS_S: text(
+    '5,30,120',
+    'waits before retry 1, 2 and 3, seconds by comma, growing; each up to a fifth longer by chance',
+  ),
+  SWEEP_EVERY_MS: integer(1_000, 50, 60_000, 'how often deadlines are looked at, milliseconds'),
+  OUTBOX_MAX: integer(
+    500_000,
+    1,
+    100_000_000,
+    'accepted messages that Kafka does not have yet; past it holds are refused with 503',
+  ),
+  OPEN_MAX: integer(5_000_000, 1, 1_000_000_000, 'messages in flight; past it holds are refused with 503'),
+  REDIS_MEMORY_MAX_MB: integer(
+    0,
+    0,
+    10_000_000,
+    'used memory of Redis past which holds are refused with 503; 0: three quarters of its maxmemory, where set',
+  ),
+} as const;
+
+export type Config = Values<typeof settings>;
+
+/** The waits before retries 1, 2 and 3 in milliseconds. Throws a sentence when they are not three growing numbers. */
+export function parseRetryWaits(text: string): number[] {
+  const waits = text
+    .split(',')
+    .map((part) => (/^[0-9]{1,5}(\.[0-9]{1,3})?$/.test(part.trim()) ? Math.round(Number(part) * 1_000) : Number.NaN));
+  const growing = waits.every((wait, i) => wait > 0 && (i === 0 || wait >= (waits[i - 1] as number)));
+  if (waits.length !== 3 || !growing)
+    throw new Error('RETRY_WAITS_S: must be three growing numbers of seconds by comma, such as 5,30,120');
+  return waits;
+}

@@ -1,0 +1,99 @@
+/** billing: prepaid balances in Redis, one record per message, and the sweeper that ends what nobody ends. */
+
+import { ConfigError, readSettings } from '../shared/config.ts';
+import { serveBilling } from '../shared/grpc.ts';
+import { listen } from '../shared/http.ts';
+import { newId } from '../shared/id.ts';
+import { connectKafka } from '../shared/kafka.ts';
+import { runMain, type Scope, waitFor } from '../shared/lifecycle.ts';
+import { createLog, type Log } from '../shared/log.ts';
+import { createMetrics } from '../shared/metrics.ts';
+import { connectRedis, NotDurable, requireDurable } from '../shared/redis.ts';
+import { type Config, parseRetryWaits, settings } from './config.ts';
+import { openGate } from './gate.ts';
+import { billingHandlers } from './grpc.ts';
+import { billingDoor } from './http.ts';
+import { loadScripts, TIMES } from './scripts.ts';
+import { ledgerPublisher, startSweeper } from './sweeper.ts';
+
+export async function start(config: Config, scope: Scope, log: Log) {
+  const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
+  const metrics = createMetrics('billing');
+  const retryWaitsMs = parseRetryWaits(config.RETRY_WAITS_S);
+
+  const redis = connectRedis(config.REDIS_URL, log);
+  scope.defer('redis', () => redis.disconnect());
+  const durable = await waitFor(
+    () => requireDurable(redis).catch((thrown) => (thrown instanceof NotDurable ? thrown : Promise.reject(thrown))),
+    waitMs,
+    `Redis does not answer at ${new URL(config.REDIS_URL).host}; \`bun run infra\` starts one`,
+  );
+  if (durable instanceof NotDurable) throw new ConfigError([durable.message]);
+  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-billing', log });
+  scope.defer('kafka', () => kafka.close());
+  const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
+  await waitFor(
+    () => kafka.ensureTopics(topics),
+    waitMs,
+    `Kafka does not answer at ${config.KAFKA_BROKERS}; \`bun run infra\` starts one`,
+  );
+  const producer = await kafka.producer();
+  scope.defer('producer', () => producer.close());
+
+  const scripts = loadScripts(redis, { ...TIMES, retryWaitsMs });
+  const limits = {
+    outboxMax: config.OUTBOX_MAX,
+    openMax: config.OPEN_MAX,
+    memoryMaxBytes: config.REDIS_MEMORY_MAX_MB * 1_048_576,
+  };
+  const gate = openGate(redis, limits, log);
+  scope.defer('gate', () => gate.close());
+  metrics.gauge('outbox_messages', 'accepted messages that Kafka has not confirmed', [], (gauge) =>
+    gauge.set(gate.load().outbox),
+  );
+  metrics.gauge('inflight_messages', 'records of messages in flight', [], (gauge) => gauge.set(gate.load().inFlight));
+  const swept = metrics.counter('swept_total', 'records that the sweeper published');
+  const sweeper = startSweeper({
+    redis,
+    scripts,
+    producer,
+    owner: newId(),
+    everyMs: config.SWEEP_EVERY_MS,
+    log,
+    onSwept: (count) => swept.inc(count),
+  });
+  scope.defer('sweeper', () => sweeper.close());
+
+  const grpc = await serveBilling(
+    billingHandlers({ scripts, refusal: gate.refusal }, redis, metrics),
+    config.HOST,
+    config.BILLING_GRPC_PORT,
+    log,
+  );
+  scope.defer('grpc', () => grpc.close());
+  const health = () => ({
+    ready: !scope.closing && redis.status === 'ready',
+    checks: { redis: redis.status === 'ready', open: !scope.closing },
+  });
+  const door = billingDoor(
+    {
+      service: 'billing',
+      title: 'JSMS billing',
+      description: 'Prepaid balances: top-ups, corrections, balances and the audit.',
+      log,
+      metrics,
+      health,
+    },
+    { redis, scripts, publish: ledgerPublisher(redis, producer, log) },
+    config.REPORT_URL,
+  );
+  const http = listen(door, config.HOST, config.BILLING_HTTP_PORT, 'BILLING_HTTP_PORT');
+  scope.defer('http', () => http.stop());
+  log.info('ready', { http: http.port, grpc: grpc.port });
+  return { httpPort: http.port, grpcPort: grpc.port };
+}
+
+if (import.meta.main) {
+  const log = createLog('billing', (process.env.LOG_LEVEL as 'info') || 'info');
+  await runMain(log, (scope) => start(readSettings(settings, process.env), scope, log));
+}

@@ -1,0 +1,184 @@
+/** Hold, Claim, Settle, Relay: a batch becomes one script call per shard, and the answers go back in the batch's order. */
+import {
+  type ClaimReply,
+  type ClaimRequest,
+  type ClaimResult,
+  type HoldGroup,
+  HoldOutcome,
+  type HoldReply,
+  type HoldRequest,
+  type Published,
+  type Ref,
+  type RelayReply,
+  type RelayRequest,
+  type SettleReply,
+  type SettleRequest,
+  type SettleResult,
+} from '../shared/billing.ts';
+import { AppError } from '../shared/error.ts';
+import { publicationOf, type RecordFields } from './outcome.ts';
+import type { Scripts } from './scripts.ts';
+import { TAGS, tagOf } from './shard.ts';
+
+export type MessageDeps = {
+  scripts: Scripts;
+  /** Why no hold is taken at the moment; null when all is well. */
+  refusal: () => string | null;
+};
+
+type Args = (string | number)[];
+
+/** Splits items by their account's shard and remembers where each stood. */
+function byShard<T extends { user_id: string }>(items: readonly T[]): Map<string, { items: T[]; places: number[] }> {
+  const shards = new Map<string, { items: T[]; places: number[] }>();
+  items.forEach((item, place) => {
+    const tag = tagOf(item.user_id);
+    const shard = shards.get(tag);
+    if (shard) {
+      shard.items.push(item);
+      shard.places.push(place);
+    } else shards.set(tag, { items: [item], places: [place] });
+  });
+  return shards;
+}
+
+/** The shards that two lists touch. */
+const tagsOf = (...lists: ReadonlyMap<string, unknown>[]): string[] => [
+  ...new Set(lists.flatMap((list) => [...list.keys()])),
+];
+
+function holdArgs(produced: readonly Ref[], groups: readonly HoldGroup[]): Args {
+  const args: Args = [produced.length];
+  for (const { message_id } of produced) args.push(message_id);
+  args.push(groups.length);
+  for (const group of groups) {
+    args.push(group.user_id, group.idempotency_key, group.body_hash, group.batch_id, group.items.length);
+    for (const item of group.items) args.push(item.message_id, item.price, item.valid_until, item.event, item.answer);
+  }
+  return args;
+}
+
+/**
+ * Holds are durable when this resolves. Refuses with `unavailable`, before any effect, when a soft limit is passed; the
+ * productions that ride along are confirmed all the same.
+ */
+export async function hold({ scripts, refusal }: MessageDeps, request: HoldRequest): Promise<HoldReply> {
+  const overloaded = refusal() !== null;
+  const groups = byShard(overloaded ? [] : request.groups);
+  const produced = byShard(request.produced);
+  const replies: HoldReply['groups'] = request.groups.map(() => ({
+    outcome: HoldOutcome.OVERLOADED,
+    codes: [],
+    answers: [],
+    batch_id: '',
+    open: 0,
+  }));
+  await Promise.all(
+    tagsOf(groups, produced).map(async (tag) => {
+      const shard = groups.get(tag);
+      const answers = (await scripts.hold(tag, ...holdArgs(produced.get(tag)?.items ?? [], shard?.items ?? []))) as [
+        number,
+        number,
+        string,
+        number[],
+        string[],
+      ][];
+      answers.forEach(([outcome, open, batch_id, codes, first], i) => {
+        replies[shard?.places[i] as number] = { outcome, open, batch_id, codes, answers: first };
+      });
+    }),
+  );
+  return { groups: replies };
+}
+
+function publishedArgs(published: readonly Published[]): Args {
+  const args: Args = [published.length];
+  for (const { message_id, version } of published) args.push(message_id, version);
+  return args;
+}
+
+type ScriptAnswer = [number, ...string[]];
+
+function claimResult(id: string, [code, ...fields]: ScriptAnswer): ClaimResult {
+  if (code === 5) return { code, version: 0, outcome: '', retry: '', retry_number: 0, not_before: fields[0] ?? '0' };
+  const publication = fields.length > 0 ? publicationOf(id, fields as RecordFields) : null;
+  return {
+    code,
+    version: publication?.version ?? 0,
+    outcome: publication?.outcome ?? '',
+    retry: publication?.retry ?? '',
+    retry_number: publication?.retryNumber ?? 0,
+    not_before: '0',
+  };
+}
+
+/** Takes each message that is held and due for one submit by `owner`. */
+export async function claim({ scripts }: MessageDeps, request: ClaimRequest): Promise<ClaimReply> {
+  if (request.owner === '' || request.ttl_ms < 1)
+    throw new AppError('invalid_request', 'A claim needs an owner and a ttl.');
+  const items = byShard(request.items);
+  const published = byShard(request.published);
+  const results = new Array<ClaimResult>(request.items.length);
+  await Promise.all(
+    tagsOf(items, published).map(async (tag) => {
+      const shard = items.get(tag) ?? { items: [], places: [] };
+      const args: Args = [
+        request.owner,
+        request.ttl_ms,
+        ...publishedArgs(published.get(tag)?.items ?? []),
+        shard.items.length,
+      ];
+      for (const item of shard.items) {
+        args.push(item.message_id, item.attempt, item.operator, item.resend_unknown ? 1 : 0, item.unknown_wait_ms);
+      }
+      const answers = (await scripts.claim(tag, ...args)) as ScriptAnswer[];
+      answers.forEach((answer, i) => {
+        results[shard.places[i] as number] = claimResult((shard.items[i] as Ref).message_id, answer);
+      });
+    }),
+  );
+  return { results };
+}
+
+function settleResult(id: string, [applied, ...fields]: ScriptAnswer): SettleResult {
+  const publication = fields.length > 0 ? publicationOf(id, fields as RecordFields) : null;
+  return {
+    applied: applied === 1,
+    version: publication?.version ?? 0,
+    outcome: publication?.outcome ?? '',
+    retry: publication?.retry ?? '',
+    retry_number: publication?.retryNumber ?? 0,
+  };
+}
+
+/** Decides outcomes; each answer is the authoritative one, ready to be published. */
+export async function settle({ scripts }: MessageDeps, request: SettleRequest): Promise<SettleReply> {
+  const items = byShard(request.items);
+  const published = byShard(request.published);
+  const results = new Array<SettleResult>(request.items.length);
+  await Promise.all(
+    tagsOf(items, published).map(async (tag) => {
+      const shard = items.get(tag) ?? { items: [], places: [] };
+      const args: Args = [request.owner, ...publishedArgs(published.get(tag)?.items ?? []), shard.items.length];
+      for (const item of shard.items) {
+        args.push(item.message_id, item.attempt, item.outcome, item.operator, item.operator_ids.join(','));
+        args.push(item.amount, item.error, item.flags.join(','));
+      }
+      const answers = (await scripts.settle(tag, ...args)) as ScriptAnswer[];
+      answers.forEach((answer, i) => {
+        results[shard.places[i] as number] = settleResult((shard.items[i] as Ref).message_id, answer);
+      });
+    }),
+  );
+  return { results };
+}
+
+/** How long a gateway keeps a shard of the outbox for itself; it asks again well before. */
+const RELAY_LEASE_MS = 5_000;
+
+/** Hands out messages whose production nobody confirmed, from the shards that `owner` has or gets the lease of. */
+export async function relay({ scripts }: MessageDeps, { owner, max }: RelayRequest): Promise<RelayReply> {
+  const perShard = Math.max(1, Math.ceil(max / TAGS.length));
+  const lists = await Promise.all(TAGS.map((tag) => scripts.relay(tag, owner, RELAY_LEASE_MS, perShard)));
+  return { events: lists.flatMap((list) => (list as string[] | null) ?? []) };
+}

@@ -1,0 +1,61 @@
+/** From a record, as the scripts hand it out, to what is published of it. Pure. */
+import type { MessageFlag, StatusEvent } from '../shared/events.ts';
+import { ATTEMPTS_MAX } from '../shared/topics.ts';
+
+/** The fields of OUTCOME in record.lua, in its order. */
+export type RecordFields = readonly string[];
+
+export type Publication = {
+  version: number;
+  /** A StatusEvent in JSON. */
+  outcome: string;
+  /** A RetryEvent in JSON when the message waits for its next attempt, else empty. */
+  retry: string;
+  /** The retry that waits, 1 to 3; 0 when none does. */
+  retryNumber: number;
+  operator: string;
+};
+
+const STATUS: Readonly<Record<string, StatusEvent['status']>> = {
+  held: 'retrying',
+  unknown: 'unknown',
+  sent: 'sent',
+  failed: 'failed',
+};
+
+/** What is to be published of a record; null for one that was only held or claimed. */
+export function publicationOf(id: string, fields: RecordFields): Publication | null {
+  const [state, version, attempt, operator, ids, posted, error, flags, decidedAt, dead, user, notBefore, event] =
+    fields as [string, string, string, string, string, string, string, string, string, string, string, string, string];
+  const status = STATUS[state];
+  if (status === undefined || version === '0') return null;
+  const attemptNow = Number(attempt);
+  const retrying = status === 'retrying';
+  const outcome: StatusEvent = {
+    kind: 'status',
+    id,
+    user_id: user,
+    status,
+    version: Number(version),
+    attempt: retrying ? attemptNow - 1 : attemptNow,
+    operator,
+    operator_ids: ids === '' ? [] : ids.split(','),
+    posted: Number(posted),
+    error: error === '' ? null : error,
+    flags: flags === '' ? [] : (flags.split(',') as MessageFlag[]),
+    at: Number(decidedAt),
+    dead: dead === '1',
+  };
+  return {
+    version: outcome.version,
+    outcome: JSON.stringify(outcome),
+    retry: retrying ? withAttempt(event, attemptNow, Number(notBefore)) : '',
+    retryNumber: retrying ? Math.min(attemptNow - 1, ATTEMPTS_MAX - 1) : 0,
+    operator,
+  };
+}
+
+/** The message's event with the attempt it waits for, without parsing it: the event is a JSON object of ours. */
+function withAttempt(event: string, attempt: number, notBefore: number): string {
+  return `${event.slice(0, -1)},"attempt":${attempt},"not_before":${notBefore}}`;
+}

@@ -1,0 +1,66 @@
+-- Hold: moves prices from available to held and writes each message's record and outbox entry. Idempotent by message id.
+-- ARGV  n, n * (id)                                                              messages that Kafka confirmed
+--       g, g * (user, key, body hash, batch id, n, n * (id, price, valid until, event, answer))
+-- answers  per group: { outcome, open, batch id, codes, answers }
+--   outcome 0 held, 1 replayed, 2 conflict;  code 0 held, 1 insufficient, 2 stale id
+--   answers are given for a replay alone: the first ones, '' where an item had been refused
+local now = now_ms()
+
+for _ = 1, tonumber(take()) do unbox[#unbox + 1] = take() end
+
+local boxed = {}
+
+local function hold_item(user, available)
+  local id, price, valid_until, event = take(), tonumber(take()), take(), take()
+  local record = message(id)
+  if redis.call('EXISTS', record) == 1 then return 0, 0 end
+  local made_at = tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
+  if now - made_at > ID_AGE_MAX_MS then return 2, 0 end
+  if price > available then return 1, 0 end
+  redis.call('HSET', record, 'user', user, 'price', num(price), 'state', 'held', 'attempt', '1', 'version', '0',
+    'published', '0', 'valid_until', valid_until, 'event', event)
+  boxed[#boxed + 1] = num(now + RELAY_AFTER_MS)
+  boxed[#boxed + 1] = id
+  due_at(id, tonumber(valid_until))
+  return 0, price
+end
+
+local replies = {}
+for g = 1, tonumber(take()) do
+  local user, key, hash, batch, n = take(), take(), take(), take(), tonumber(take())
+  local known_key = key ~= '' and (tag .. ':k:' .. user .. ':' .. key) or nil
+  local known = known_key and redis.call('GET', known_key)
+  if known then
+    at = at + n * 5
+    local first = cjson.decode(known)
+    if first.hash ~= hash then replies[g] = { 2, 0, '', {}, {} }
+    else replies[g] = { 1, 0, first.batch, {}, first.answers } end
+  else
+    local available = tonumber(redis.call('HGET', account(user), 'available') or '0')
+    local codes, answers, sum, held, accepted = {}, {}, 0, 0, 0
+    for i = 1, n do
+      local code, price = hold_item(user, available)
+      local answer = take()
+      codes[i] = code
+      answers[i] = code == 0 and answer or ''
+      if code == 0 then accepted = accepted + 1 end
+      if price > 0 then
+        available, sum, held = available - price, sum + price, held + 1
+      end
+    end
+    local open = 0
+    if held > 0 then
+      redis.call('HINCRBY', account(user), 'available', num(-sum))
+      redis.call('HINCRBY', account(user), 'held', num(sum))
+      open = redis.call('HINCRBY', account(user), 'open', num(held))
+    end
+    if known_key and accepted > 0 then
+      redis.call('SET', known_key, cjson.encode({ hash = hash, batch = batch, answers = answers }), 'PX', KEY_TTL_MS)
+    end
+    replies[g] = { 0, open, batch, codes, {} }
+  end
+end
+
+if #boxed > 0 then each_piece('ZADD', OUTBOX, boxed) end
+write_indexes()
+return replies

@@ -1,0 +1,22 @@
+-- Relay: accepted messages whose production nobody confirmed in time, oldest first, to the gateway with the shard's lease.
+-- Each is handed out again only after another RELAY_AFTER_MS.
+-- ARGV  owner, lease ms, most
+-- answers  nil without the lease, else events
+local now = now_ms()
+local owner, lease_ms, most = take(), take(), take()
+if not lease('relay', owner, lease_ms) then return nil end
+
+local events, later = {}, {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', num(now), 'LIMIT', 0, most)) do
+  local f = redis.call('HMGET', message(id), 'state', 'event', 'attempt')
+  if f[1] == 'held' and f[3] == '1' and f[2] then
+    events[#events + 1] = f[2]
+    later[#later + 1] = num(now + RELAY_AFTER_MS)
+    later[#later + 1] = id
+  else
+    unbox[#unbox + 1] = id
+  end
+end
+if #later > 0 then each_piece('ZADD', OUTBOX, later) end
+write_indexes()
+return events

@@ -1,0 +1,50 @@
+-- Settle: decides what became of claimed messages and moves the money in the same step. The first decision wins.
+-- ARGV  owner,  n, n * (id, version)                                               outcomes that Kafka confirmed
+--       n, n * (id, attempt, outcome, operator, operator ids by comma, amount, error, flags by comma)
+--   outcome 0 sent, 1 rejected, 2 transient, 3 unknown, 4 released
+-- answers  per item: { applied 0|1, outcome... } with outcome as record.lua gives it when there is one to publish
+local now = now_ms()
+local owner = take()
+confirm_all()
+
+-- An acceptance is a fact, so it decides even after the sweeper gave the claim up. Any other outcome counts only
+-- from the attempt's own claimer.
+local function may_decide(r, attempt, outcome)
+  if outcome == 0 then return attempt <= r.attempt end
+  return attempt == r.attempt and r.owner == owner and (r.state == 'claimed' or (r.state == 'unknown' and outcome < 3))
+end
+
+local replies = {}
+for i = 1, tonumber(take()) do
+  local id, attempt, outcome, operator = take(), tonumber(take()), tonumber(take()), take()
+  local ids, amount, reason, flags = take(), tonumber(take()), take(), take()
+  local r = read_record(id)
+  if not r then
+    replies[i] = { 0 }
+  elseif r.state == 'sent' or r.state == 'failed' then
+    replies[i] = { 0, unpack(outcome_of(id)) }
+  elseif not may_decide(r, attempt, outcome) then
+    replies[i] = r.version > r.published and { 0, unpack(outcome_of(id)) } or { 0 }
+  elseif outcome == 4 then
+    redis.call('HDEL', message(id), 'owner', 'claim_until')
+    redis.call('HSET', message(id), 'state', 'held')
+    due_at(id, r.version > r.published and now + PUBLISH_GRACE_MS or r.valid_until)
+    replies[i] = { 1 }
+  else
+    for flag in string.gmatch(flags, '[^,]+') do r.flags = join(r.flags, flag) end
+    redis.call('HDEL', message(id), 'owner')
+    if outcome == 0 then
+      decide_sent(id, r, now, operator, ids, amount, r.flags)
+    else
+      redis.call('HSET', message(id), 'operator', operator, 'ids', ids)
+      if outcome == 1 then decide_failed(id, r, now, reason, r.flags, false)
+      elseif outcome == 2 then fail_or_retry(id, r, now, reason, r.flags, r.flags)
+      else become_unknown(id, r, now, reason) end
+    end
+    replies[i] = { 1, unpack(outcome_of(id)) }
+  end
+end
+
+write_changes()
+write_indexes()
+return replies

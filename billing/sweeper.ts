@@ -1,0 +1,116 @@
+/**
+ * The sweeper: looks at every record whose time has come and at every ledger entry that nobody confirmed. One replica sweeps
+ * a shard, by a lease in Redis; a replica that dies loses it within seconds.
+ */
+import type { LedgerEvent } from '../shared/events.ts';
+import { idTimeMs } from '../shared/id.ts';
+import type { Producer } from '../shared/kafka.ts';
+import { errorFields, type Log } from '../shared/log.ts';
+import type { Redis } from '../shared/redis.ts';
+import { TOPICS } from '../shared/topics.ts';
+import { type Publication, publicationOf } from './outcome.ts';
+import type { Scripts } from './scripts.ts';
+import { TAGS } from './shard.ts';
+
+const LEASE_MS = 5_000;
+const BATCH = 500;
+/** A ledger entry younger than this is still on its first way to Kafka. */
+const LEDGER_AFTER_MS = 3_000;
+
+export type SweeperDeps = {
+  redis: Redis;
+  scripts: Scripts;
+  producer: Producer;
+  owner: string;
+  everyMs: number;
+  log: Log;
+  /** Told how many records were swept into publication. */
+  onSwept: (count: number) => void;
+};
+
+/** Publishes an outcome, and the retry that may go with it, and waits until Kafka has both. */
+export async function publish(producer: Producer, { outcome, retry, retryNumber }: Publication): Promise<void> {
+  const status = producer.send({ topic: TOPICS.status, value: outcome });
+  if (retry === '') return status;
+  // Any slot's partitions carry any message: the dispatcher routes by the message itself.
+  await Promise.all([status, producer.send({ topic: TOPICS.dlq, value: retry, slot: 0, retry: retryNumber })]);
+}
+
+/** Publishes a ledger entry and drops it from the outbox. */
+export async function publishLedger(
+  redis: Redis,
+  producer: Producer,
+  tag: string,
+  id: string,
+  value: string,
+): Promise<void> {
+  await producer.send({ topic: TOPICS.ledger, value });
+  await redis.hdel(`${tag}:ledger`, id);
+}
+
+async function sweepRecords(deps: SweeperDeps, tag: string): Promise<boolean> {
+  const found = (await deps.scripts.sweep(tag, deps.owner, LEASE_MS, BATCH)) as [string, ...string[]][] | null;
+  if (found === null) return false;
+  const confirmed: (string | number)[] = [];
+  await Promise.all(
+    found.map(async ([id, ...fields]) => {
+      const publication = publicationOf(id, fields);
+      if (publication === null) return;
+      await publish(deps.producer, publication);
+      confirmed.push(id, publication.version);
+    }),
+  ).catch((thrown) => deps.log.warn('sweep_publish_failed', errorFields(thrown)));
+  if (confirmed.length > 0) await deps.scripts.confirm(tag, confirmed.length / 2, ...confirmed, 0);
+  deps.onSwept(found.length);
+  await sweepLedger(deps, tag);
+  return found.length === BATCH;
+}
+
+async function sweepLedger({ redis, producer }: SweeperDeps, tag: string): Promise<void> {
+  if ((await redis.hlen(`${tag}:ledger`)) === 0) return;
+  const [, entries] = await redis.hscan(`${tag}:ledger`, 0, 'COUNT', BATCH);
+  for (let i = 0; i < entries.length; i += 2) {
+    const id = entries[i] as string;
+    if (Date.now() - idTimeMs(id) > LEDGER_AFTER_MS)
+      await publishLedger(redis, producer, tag, id, entries[i + 1] as string);
+  }
+}
+
+/** Sweeps all shards every `everyMs` until closed. */
+export function startSweeper(deps: SweeperDeps): { close(): Promise<void> } {
+  let closed = false;
+  let running: Promise<void> = Promise.resolve();
+  const sweepShard = async (tag: string): Promise<void> => {
+    try {
+      while (!closed && (await sweepRecords(deps, tag)));
+    } catch (thrown) {
+      deps.log.warn('sweep_failed', errorFields(thrown));
+    }
+  };
+  let timer: ReturnType<typeof setTimeout>;
+  const loop = (): void => {
+    if (closed) return;
+    running =
+      deps.redis.status === 'ready' ? Promise.all(TAGS.map(sweepShard)).then(() => undefined) : Promise.resolve();
+    void running.then(() => {
+      timer = setTimeout(loop, deps.everyMs);
+    });
+  };
+  loop();
+  return {
+    close: async () => {
+      closed = true;
+      clearTimeout(timer);
+      await running;
+    },
+  };
+}
+
+/** A publisher of ledger entries for accounts.ts: at once, and left to the sweeper when Kafka does not take it. */
+export function ledgerPublisher(redis: Redis, producer: Producer, log: Log): (tag: string, event: LedgerEvent) => void {
+  return (tag, event) => {
+    publishLedger(redis, producer, tag, event.transaction_id, JSON.stringify(event)).catch((thrown) =>
+      log.warn('ledger_publish_failed', { transaction_id: event.transaction_id, ...errorFields(thrown) }),
+    );
+  };
+}

@@ -1,0 +1,156 @@
+/** gRPC: the billing contract from its .proto, a client whose calls always end, and a server that drains. */
+import { join } from 'node:path';
+import * as grpc from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import type { BillingMethod, BillingMethods } from './billing.ts';
+import { AppError, type ErrorCode, toAppError } from './error.ts';
+import { errorFields, type Log } from './log.ts';
+
+const PROTO_FILE = join(import.meta.dirname, '..', 'proto', 'billing.proto');
+/** A batch of 1,000 messages of ten pages fits. */
+const MESSAGE_MAX_BYTES = 32 * 1024 * 1024;
+
+type Service = { Billing: { service: grpc.ServiceDefinition } & grpc.ServiceClientConstructor };
+
+function loadBilling(): Service {
+  const definition = loadSync(PROTO_FILE, {
+    keepCase: true,
+    longs: String,
+    enums: Number,
+    defaults: true,
+    arrays: true,
+  });
+  const packages = grpc.loadPackageDefinition(definition) as unknown as { jsms: { billing: { v1: Service } } };
+  return packages.jsms.billing.v1;
+}
+
+export type BillingClient = {
+  /**
+   * Makes one call. Throws `unavailable` when nothing was sent or billing refused before any effect, `outcome_unknown` when
+   * the answer was lost: then only the same ids may be asked again.
+   * @param deadlineMs after this long the outcome is unknown
+   */
+  call<M extends BillingMethod>(
+    method: M,
+    request: BillingMethods[M][0],
+    deadlineMs: number,
+  ): Promise<BillingMethods[M][1]>;
+  /** Resolves when a connection stands; throws when none does in time. */
+  ready(waitMs: number): Promise<void>;
+  close(): void;
+};
+
+type Unary = (
+  request: unknown,
+  options: { deadline: number },
+  done: (error: grpc.ServiceError | null, reply: unknown) => void,
+) => void;
+
+export function connectBilling(address: string): BillingClient {
+  const { Billing } = loadBilling();
+  const client = new Billing(address, grpc.credentials.createInsecure(), {
+    'grpc.keepalive_time_ms': 10_000,
+    'grpc.keepalive_timeout_ms': 5_000,
+    'grpc.max_receive_message_length': MESSAGE_MAX_BYTES,
+    'grpc.max_send_message_length': MESSAGE_MAX_BYTES,
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 2_000,
+    // grpc-js repeats a call by itself only when it never left; ours are repeated by ids, and by us.
+    'grpc.enable_retries': 0,
+  });
+  const methods = client as unknown as Record<BillingMethod, Unary>;
+  return {
+    call: (method, request, deadlineMs) =>
+      new Promise((resolve, reject) => {
+        methods[method].call(client, request, { deadline: Date.now() + deadlineMs }, (error, reply) => {
+          if (error) reject(fromGrpc(error));
+          else resolve(reply as never);
+        });
+      }),
+    ready: (waitMs) =>
+      new Promise((resolve, reject) => {
+        client.waitForReady(Date.now() + waitMs, (error) => (error ? reject(error) : resolve()));
+      }),
+    close: () => client.close(),
+  };
+}
+
+const CODE_METADATA = 'jsms-code';
+
+function fromGrpc(error: grpc.ServiceError): AppError {
+  const code = error.metadata?.get(CODE_METADATA)[0];
+  if (code === 'unavailable')
+    return new AppError('unavailable', 'Billing cannot do that at the moment.', { cause: error });
+  if (error.code === grpc.status.INVALID_ARGUMENT)
+    return new AppError('internal', 'Billing refused the call.', { cause: error });
+  // A connection that could not be made never carried the call; any other failure may have come after its effect.
+  const neverSent =
+    error.code === grpc.status.UNAVAILABLE &&
+    /ECONNREFUSED|No connection established|Name resolution/i.test(error.details);
+  if (neverSent) return new AppError('unavailable', 'Billing does not answer at the moment.', { cause: error });
+  return new AppError('outcome_unknown', 'Billing did not answer in time.', { cause: error });
+}
+
+/** One handler per method; what it throws becomes a status, and the log keeps what the caller is not told. */
+export type BillingHandlers = {
+  [M in BillingMethod]: (request: BillingMethods[M][0]) => Promise<BillingMethods[M][1]>;
+};
+
+const STATUS: Partial<Record<ErrorCode, grpc.status>> = {
+  unavailable: grpc.status.UNAVAILABLE,
+  invalid_request: grpc.status.INVALID_ARGUMENT,
+};
+
+export type BillingServer = { readonly port: number; close(): Promise<void> };
+
+/** Listens; throws one clear sentence when the port is taken. `close` lets calls in flight finish, at most 5 s. */
+export async function serveBilling(
+  handlers: BillingHandlers,
+  host: string,
+  port: number,
+  log: Log,
+): Promise<BillingServer> {
+  const server = new grpc.Server({
+    'grpc.max_receive_message_length': MESSAGE_MAX_BYTES,
+    'grpc.max_send_message_length': MESSAGE_MAX_BYTES,
+    'grpc.keepalive_time_ms': 30_000,
+  });
+  const implementation: grpc.UntypedServiceImplementation = {};
+  for (const [name, handle] of Object.entries(handlers) as [BillingMethod, (request: unknown) => Promise<unknown>][]) {
+    implementation[name] = (call: grpc.ServerUnaryCall<unknown, unknown>, done: grpc.sendUnaryData<unknown>) => {
+      handle(call.request).then(
+        (reply) => done(null, reply),
+        (thrown) => {
+          const error = toAppError(thrown);
+          log.warn('call_failed', { method: name, ...errorFields(error) });
+          const metadata = new grpc.Metadata();
+          metadata.set(CODE_METADATA, error.code);
+          done({ code: STATUS[error.code] ?? grpc.status.INTERNAL, details: error.message, metadata });
+        },
+      );
+    };
+  }
+  server.addService(loadBilling().Billing.service, implementation);
+  const bound = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(`${host}:${port}`, grpc.ServerCredentials.createInsecure(), (error, at) => {
+      if (error)
+        reject(
+          new Error(`${host}:${port} cannot be listened on (is it taken?); set BILLING_GRPC_PORT to a free port`, {
+            cause: error,
+          }),
+        );
+      else resolve(at);
+    });
+  });
+  return {
+    port: bound,
+    close: () =>
+      new Promise((resolve) => {
+        const force = setTimeout(() => server.forceShutdown(), 5_000);
+        server.tryShutdown(() => {
+          clearTimeout(force);
+          resolve();
+        });
+      }),
+  };
+}
