@@ -1,0 +1,3 @@
+import { runInstalled } from './install.ts';
+
+await runInstalled('commands/infra.ts');
