@@ -7,7 +7,7 @@ export type HttpSettings = {
   url: string;
   method: string;
   headers: Readonly<Record<string, string>>;
-  /** A template with placeholders; null for the default JSON and for GET. */
+  /** A template with placeholders; null for GET, which has none. */
   body: string | null;
   /** Dotted path of the operator's id in the JSON answer. */
   idPath: string;
@@ -22,6 +22,10 @@ export type HttpSettings = {
 
 /** What the connector fills in for each message; other names in braces are refused, since they are typing errors. */
 export const PLACEHOLDERS = ['message_id', 'to', 'from', 'text', 'encoding', 'pages', 'attempt', 'lane'] as const;
+
+/** The body of an API that was made for this gateway, the simulator's among them. */
+const DEFAULT_BODY =
+  '{"message_id":"{message_id}","to":"{to}","from":"{from}","text":"{text}","encoding":"{encoding}"}';
 
 const ANY_PLACEHOLDER = /\{([a-z_]+)\}/g;
 /** No placeholder in the host, no fragment, no blanks. */
@@ -46,7 +50,7 @@ export const httpSettings =
       url,
       method,
       headers: fields.read('headers', httpHeaders(env), {}),
-      body: fields.read('body', bodyTemplate(env), null),
+      body: fields.read('body', bodyTemplate(env), method === 'GET' ? null : DEFAULT_BODY),
       idPath: fields.read('id_path', text(ID_PATH, 'names joined by dots, such as messages.0.id'), 'id'),
       timeoutMs: fields.read('timeout_ms', integer(100, 120_000), 5_000),
       windowSize: fields.read('window', integer(1, 10_000), 64),
@@ -136,8 +140,8 @@ function knownPlaceholders(value: string, place: Place): string {
 /** A request that does not say to whom or what would be accepted by many an API, and paid. */
 function checkCarried({ url, method, body }: HttpSettings, place: Place): void {
   if (method === 'GET' && body !== null) place.inside('body').refuse('GET sends none; use the url');
-  // The default body carries both; an empty url was refused already, or its secret is not read here.
-  if ((method !== 'GET' && body === null) || !url) return;
+  // An empty url was refused already, or it is a secret that this reader does not need.
+  if (!url) return;
   const carried = placeholdersIn(`${url}${body ?? ''}`);
   for (const name of ['to', 'text']) {
     if (!carried.includes(name)) place.refuse(`neither the url nor the body carries {${name}}`);

@@ -80,6 +80,10 @@ const HOST: Rule<string> = text(
 /** SMPP 3.4, 5.2.5 and 5.2.6. */
 const TON = integer(0, 6);
 const NPI = integer(0, 18);
+const orAuto =
+  (rule: Rule<number>): Rule<number | null> =>
+  (value, place) =>
+    value === 'auto' ? null : rule(value, place);
 
 export const smppSettings =
   (env: Env | null, statuses: StatusOverrides, wrongNetwork: readonly number[]): Rule<SmppSettings> =>
@@ -98,8 +102,8 @@ export const smppSettings =
       binds: fields.read('binds', integer(1, 32), 1),
       windowSize: fields.read('window', integer(1, 1_000), 100),
       tls: fields.read('tls', smppTls, null),
-      sourceTon: fields.read('source_ton', TON, null),
-      sourceNpi: fields.read('source_npi', NPI, null),
+      sourceTon: fields.read('source_ton', orAuto(TON), null),
+      sourceNpi: fields.read('source_npi', orAuto(NPI), null),
       destTon: fields.read('dest_ton', TON, 1),
       destNpi: fields.read('dest_npi', NPI, 1),
       destFormat: fields.read('dest_format', choice('digits', 'plus', 'national'), 'digits'),
@@ -132,9 +136,9 @@ const smppTls: Rule<SmppTls | null> = (value, place) => {
   const fields = fieldsOf(value, place);
   if (!fields) return undefined;
   const tls: SmppTls = {
-    serverName: fields.read('server_name', HOST, null as never),
+    serverName: fields.read<string | null>('server_name', HOST, null),
     // A service's working directory is its own folder: only an absolute path means the same everywhere.
-    caFile: fields.read('ca_file', text(/^(?:\/|[A-Za-z]:[\\/]).{1,1000}$/, 'an absolute path'), null as never),
+    caFile: fields.read<string | null>('ca_file', text(/^(?:\/|[A-Za-z]:[\\/]).{1,1000}$/, 'an absolute path'), null),
   };
   fields.end();
   return tls;

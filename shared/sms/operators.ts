@@ -38,7 +38,7 @@ export type BreakerSettings = {
   /** Faults of the link in a row that open it. */
   failures: number;
   openMs: number;
-  /** Submits that must succeed one after the other before it closes. */
+  /** Submits that may be in flight at once while it is half-open; one that gets through closes it. */
   halfOpenProbes: number;
 };
 

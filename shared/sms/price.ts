@@ -52,13 +52,14 @@ export function readPrices(path: string, operators?: Iterable<string>): PricesRe
 
 /**
  * The price of a message in Rials: pages × the price of one page, of which the most specific entry decides.
+ * Without an operator (a preview without a number) it is what operators cost that no entry names.
  * Throws a RangeError unless the pages are a positive whole number and the price a safe integer.
  */
 export function priceOf(
   prices: Prices,
-  message: { type: MessageType; encoding: Encoding; operator: string; pages: number },
+  message: { type: MessageType; encoding: Encoding; operator: string | null; pages: number },
 ): number {
-  const row = prices.byOperator.get(message.operator) ?? prices.others;
+  const row = (message.operator === null ? undefined : prices.byOperator.get(message.operator)) ?? prices.others;
   const rials = row[`${message.type}/${message.encoding}`] * message.pages;
   if (!Number.isSafeInteger(rials) || rials <= 0) throw new RangeError('a price that is no positive safe integer');
   return rials;
