@@ -1,0 +1,68 @@
+/** `bun run test`: its own Kafka, Redis and PostgreSQL, then `bun test` with the arguments given, then nothing is left. */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { type CommandScope, runCommand, say } from '../command.ts';
+import { ROOT } from '../places.ts';
+import { startTemporaryServers } from '../servers/all.ts';
+import { readSummary } from '../test-summary.ts';
+
+/** Past this a run hangs; an end with a reason is better than one by whoever waits for it. */
+const RUN_MAX_MS = 36 * 60_000;
+const KILL_AFTER_MS = 10_000;
+const SUMMARY_CHARS = 20_000;
+
+type Ended = { code: number; printed: string };
+
+/** Runs `bun test`, showing what it prints. Ends it at a signal and past the longest time. */
+function runBunTest(args: string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Ended> {
+  const colours = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {};
+  const tests = spawn(process.execPath, ['test', ...args], {
+    cwd: ROOT,
+    env: { ...env, ...colours },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  let printed = '';
+  tests.stdout.on('data', (chunk: Buffer) => process.stdout.write(chunk));
+  tests.stderr.on('data', (chunk: Buffer) => {
+    process.stderr.write(chunk);
+    printed = (printed + chunk.toString()).slice(-SUMMARY_CHARS);
+  });
+  const end = () => {
+    tests.kill('SIGTERM');
+    setTimeout(() => tests.kill('SIGKILL'), KILL_AFTER_MS).unref();
+  };
+  const limit = setTimeout(() => {
+    say(`The tests take longer than ${RUN_MAX_MS / 60_000} minutes and are ended.`);
+    end();
+  }, RUN_MAX_MS);
+  signal.addEventListener('abort', end, { once: true });
+  return new Promise((resolve, reject) => {
+    tests.once('error', reject);
+    tests.once('close', (code) => {
+      clearTimeout(limit);
+      resolve({ code: code ?? 1, printed });
+    });
+  });
+}
+
+async function test({ signal, defer }: CommandScope): Promise<number> {
+  const started = performance.now();
+  say('Starting Kafka, Redis and PostgreSQL for the tests …');
+  const servers = await startTemporaryServers({ progress: say, signal });
+  let last = '';
+  defer(async () => {
+    await servers.stop();
+    if (last) say(last);
+  });
+  say(`  ready after ${((performance.now() - started) / 1_000).toFixed(1)} s`);
+  const env = { ...process.env, ...servers.env, JSMS_TEST_INFRA: '1', DATA_DIR: join(servers.dir, 'services') };
+  const { code, printed } = await runBunTest(process.argv.slice(2), env, signal);
+  const { passed, failed } = readSummary(printed);
+  if (passed + failed === 0) say('No tests were run.');
+  last = `${passed} passed, ${failed} failed`;
+  if (signal.aborted) return 130;
+  return code || (failed > 0 || passed === 0 ? 1 : 0);
+}
+
+await runCommand(test);
