@@ -1,6 +1,5 @@
 /** `POST /:operator`: an operator's HTTP API, as the gateway's HTTP connector speaks it by default. */
 import { JSON_TYPE, type Reply } from './http-connection.ts';
-import { e164 } from './number.ts';
 import { accepts, countOutcome, type Operator, writeId } from './operator.ts';
 import type { Receipts } from './receipts.ts';
 import { hashText } from './rng.ts';
@@ -47,7 +46,7 @@ export function answerSubmit({ schedule, receipts }: Deps, operator: Operator, b
   const named = submit.message_id !== '';
   const key = named ? submit.message_id : `${submit.to}\n${submit.text}`;
   counters.received++;
-  const { outcome, httpStatus } = operator.judge(e164(submit.to), key, 1, nowMs);
+  const { outcome, httpStatus } = operator.judge(submit.to, submit.message_id, 1, nowMs);
   const slot = tally.slot(hashText(key));
   const before = tally.accepted(slot);
   const repeat = dials.dedupe && named && before > 0;
@@ -79,18 +78,19 @@ export function answerSubmit({ schedule, receipts }: Deps, operator: Operator, b
       operatorIds: accepted ? [shownId] : [],
       references: [],
       partCounts: [],
+      smpp: null,
     });
   }
-  if (accepted) receipts.planHttp(operator, id, submit.to);
-
-  if (outcome === 'silent' || outcome === 'silent_drop') return;
+  const latencyMs = operator.latencyMs();
+  const { early } = dials.receipts;
+  if (accepted && early) receipts.planHttp(operator, id, latencyMs);
   const answer = (): void => {
     if (outcome === 'disconnect_before' || outcome === 'disconnect_after') reply.drop();
     else if (outcome === 'accept') reply.answer(httpStatus, `{"id":"${shownId}"}`);
     else if (outcome === 'throttle') reply.answer(httpStatus, error(outcome), `${JSON_TYPE}retry-after: 1\r\n`);
-    else reply.answer(httpStatus, error(outcome));
+    else if (outcome !== 'silent' && outcome !== 'silent_drop') reply.answer(httpStatus, error(outcome));
   };
-  const latencyMs = operator.latencyMs();
   if (latencyMs === 0) answer();
   else schedule.after(latencyMs, answer);
+  if (accepted && !early) receipts.planHttp(operator, id, latencyMs);
 }

@@ -9,12 +9,15 @@ import { serveHttp } from './http-server.ts';
 import { createOperator } from './operator.ts';
 import { createReceipts } from './receipts.ts';
 import { createSchedule } from './schedule.ts';
+import { serveSmpp, type Tls } from './smpp-server.ts';
 
 export type SimulatorConfig = {
   host?: string;
   /** 0 takes a free port; `httpPort` and `smppPort` of the answer say which. */
   httpPort?: number;
   smppPort?: number;
+  /** With a key and a certificate (PEM) the SMPP port speaks TLS. */
+  smppTls?: Tls;
   accounts?: Accounts;
   /** The dials at the start by operator, `*` for all; a reset returns to them. */
   dials?: Readonly<Record<string, DialsPatch>>;
@@ -50,7 +53,8 @@ export { start as startSimulator };
 const ACCOUNTS: Accounts = { mci: 'mci', mtn: 'mtn', rightel: 'rightel' };
 
 async function open(config: SimulatorConfig, scope: Scope): Promise<Simulator> {
-  const { host = '127.0.0.1', httpPort = 2780, accounts = ACCOUNTS, dials = {}, recordsMax = 200_000 } = config;
+  const { host = '127.0.0.1', httpPort = 2780, smppPort = 2775, smppTls } = config;
+  const { accounts = ACCOUNTS, dials = {}, recordsMax = 200_000 } = config;
   const operators = new Map(
     Object.keys(accounts).map((name) => {
       const key = name.toLowerCase();
@@ -61,10 +65,12 @@ async function open(config: SimulatorConfig, scope: Scope): Promise<Simulator> {
   scope.defer('schedule', schedule.close);
   const receipts = createReceipts(schedule);
   scope.defer('receipts', receipts.close);
+  const smpp = await serveSmpp({ operators, accounts, schedule, receipts }, host, smppPort, smppTls);
+  scope.defer('smpp', smpp.close);
   const control = createControl({
     operators,
-    smppState: () => ({ binds: { transceiver: 0, transmitter: 0, receiver: 0 }, receiptsWaiting: 0, incomplete: 0 }),
-    dropBinds: () => 0,
+    smppState: smpp.state,
+    dropBinds: smpp.drop,
   });
   const http = await serveHttp({ operators, control, schedule, receipts }, host, httpPort);
   scope.defer('http', http.close);
@@ -77,7 +83,7 @@ async function open(config: SimulatorConfig, scope: Scope): Promise<Simulator> {
   return {
     ...control,
     httpPort: http.port,
-    smppPort: 0,
+    smppPort: smpp.port,
     httpUrl: `http://${host}:${http.port}`,
     counters,
     close: () => scope.close(),

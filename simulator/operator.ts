@@ -1,6 +1,7 @@
 /** One operator behind both of its doors: its dials, what it decides, and what it remembers. */
 import { type Counters, createCounters, createPerSecond, createThrottle, type PerSecond } from './counters.ts';
 import { type Dials, type DialsPatch, turnDials } from './dials.ts';
+import { e164 } from './number.ts';
 import { createRecords, type Records } from './records.ts';
 import { draw } from './rng.ts';
 import { ACCEPT, compileRules, type Outcome, THROTTLE, type Verdict } from './rules.ts';
@@ -31,8 +32,8 @@ export type Operator = {
   reset(): void;
   /** Hears of each change of dials and of each reset. Returns the way to stop hearing. */
   onTurn(listener: () => void): () => void;
-  /** What becomes of a submit, the rate included. */
-  judge(to: string, messageKey: string, part: number, nowMs: number): Verdict;
+  /** What becomes of a submit, the rate included. Without a message id its tries are counted by number and part. */
+  judge(to: string, messageId: string, part: number, nowMs: number): Verdict;
   /** An id that no earlier run of the simulator has given either. */
   nextId(): number;
   /** Counts an accepted submit. */
@@ -114,9 +115,9 @@ export function createOperator(name: string, first: Dials, recordsMax: number): 
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    judge: (to, messageKey, part, nowMs) => {
+    judge: (to, messageId, part, nowMs) => {
       if (dials.throttle_tps !== 0 && !throttle.admits(dials.throttle_tps, nowMs)) return THROTTLE;
-      return dials.rules.length === 0 ? ACCEPT : decide(to, messageKey, part);
+      return dials.rules.length === 0 ? ACCEPT : decide(e164(to), messageId || `${to}#${part}`, part);
     },
     nextId: () => ++lastId,
     countAccepted: (nowMs) => {

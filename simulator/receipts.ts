@@ -3,18 +3,20 @@ import { type Callback, createCallback } from './callback.ts';
 import { type Operator, writeId } from './operator.ts';
 import { draw } from './rng.ts';
 import type { Schedule } from './schedule.ts';
+import type { Address } from './smpp-pdu.ts';
 
 export type ReceiptStat = 'DELIVRD' | 'UNDELIV' | 'EXPIRED' | 'DELETED' | 'REJECTD' | 'ENROUTE' | 'ACCEPTD' | 'UNKNOWN';
 
 /** Of the SMPP submit that a receipt speaks of. */
 export type SmppOrigin = {
   /** The receipt goes the other way: from the message's destination to its source. */
-  source: { ton: number; npi: number; address: string };
-  destination: { ton: number; npi: number; address: string };
+  source: Address;
+  destination: Address;
   /** registered_delivery's two lowest bits: 0 none, 1 always, 2 after a failure only, 3 after a success only. */
   registered: number;
-  reference: number | null;
-  udh: Uint8Array | null;
+  userReference: number | null;
+  /** With its length octet; empty for none. */
+  udh: Uint8Array;
   /** The first twenty characters of the message. */
   excerpt: string;
 };
@@ -31,8 +33,9 @@ export type Receipt = {
 };
 
 export type Receipts = {
-  planHttp(operator: Operator, id: number, to: string): void;
-  planSmpp(operator: Operator, id: number, origin: SmppOrigin): void;
+  /** @param answerMs from now to the submit's answer; an `early` receipt goes out now, the others count from there */
+  planHttp(operator: Operator, id: number, answerMs: number): void;
+  planSmpp(operator: Operator, id: number, answerMs: number, origin: SmppOrigin): void;
   /** Hands an SMPP receipt to a bind of the operator; the SMPP side sets it when it starts. */
   deliver: (receipt: Receipt) => void;
   close(): void;
@@ -55,7 +58,13 @@ const wanted = (registered: number, stat: ReceiptStat): boolean =>
 export function createReceipts(schedule: Schedule): Receipts {
   const callback: Callback = createCallback(schedule);
 
-  const plan = (operator: Operator, id: number, origin: SmppOrigin | null, send: (receipt: Receipt) => void): void => {
+  const plan = (
+    operator: Operator,
+    id: number,
+    answerMs: number,
+    origin: SmppOrigin | null,
+    send: (receipt: Receipt) => void,
+  ): void => {
     const { receipts: dials, seed } = operator.dials;
     const era = operator.era;
     const submittedMs = Date.now();
@@ -85,18 +94,18 @@ export function createReceipts(schedule: Schedule): Receipts {
       if (dials.double) send(make(stat));
     };
     if (dials.early) go();
-    else schedule.after(delayMs, go);
+    else schedule.after(answerMs + delayMs, go);
   };
 
   const receipts: Receipts = {
-    planHttp: (operator, id) => {
+    planHttp: (operator, id, answerMs) => {
       const { mode, callback_url } = operator.dials.receipts;
       if (mode === 'none' || callback_url === '') return;
-      plan(operator, id, null, (receipt) => callback.post(receipt, callback_url));
+      plan(operator, id, answerMs, null, (receipt) => callback.post(receipt, callback_url));
     },
-    planSmpp: (operator, id, origin) => {
+    planSmpp: (operator, id, answerMs, origin) => {
       if (operator.dials.receipts.mode === 'none' || origin.registered === 0) return;
-      plan(operator, id, origin, (receipt) => receipts.deliver(receipt));
+      plan(operator, id, answerMs, origin, (receipt) => receipts.deliver(receipt));
     },
     deliver: () => undefined,
     close: () => callback.close(),

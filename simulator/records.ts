@@ -1,10 +1,31 @@
 /** What the operator knows of each message: the last `max` of them in full. The counts beyond that live in the tally. */
 import { e164 } from './number.ts';
+import { createRingMap } from './ring-map.ts';
 
 /** Operator ids and references kept of one message; a message that was sent more often is counted all the same. */
 const KEPT_OF_ONE_MAX = 20;
 
-export type PartCount = { received: number; accepted: number };
+/** A part of a long message: its own text, and how often it came and was accepted. */
+export type PartCount = { text: string; received: number; accepted: number };
+
+/** How the last arrival was written on SMPP. */
+export type SmppDetails = {
+  bind: 'transceiver' | 'transmitter' | 'receiver';
+  service_type: string;
+  source_addr_ton: number;
+  source_addr_npi: number;
+  dest_addr_ton: number;
+  dest_addr_npi: number;
+  esm_class: number;
+  protocol_id: number;
+  priority_flag: number;
+  schedule_delivery_time: string;
+  validity_period: string;
+  registered_delivery: number;
+  data_coding: number;
+  concatenation: 'none' | 'udh8' | 'udh16' | 'sar';
+  message_payload: boolean;
+};
 
 export type MessageRecord = {
   /** HTTP: as sent. SMPP: its last user_message_reference as a decimal, or empty. */
@@ -29,6 +50,8 @@ export type MessageRecord = {
   references: number[];
   /** SMPP, long messages: each part's own counts, in order. */
   part_counts: PartCount[];
+  /** null on HTTP. */
+  smpp: SmppDetails | null;
 };
 
 /** One arrival, or a further acceptance, of a message. */
@@ -46,9 +69,10 @@ export type Sighting = {
   operatorIds: readonly string[];
   references: readonly number[];
   partCounts: readonly PartCount[];
+  smpp: SmppDetails | null;
 };
 
-type Kept = Omit<Sighting, 'operatorIds' | 'references' | 'atMs'> & {
+type Kept = Omit<Sighting, 'key' | 'operatorIds' | 'references' | 'atMs'> & {
   firstMs: number;
   lastMs: number;
   operatorIds: string[];
@@ -66,6 +90,23 @@ export type Records = {
 };
 
 const LIMIT = 1_000;
+
+const keep = (sighting: Sighting): Kept => ({
+  messageId: sighting.messageId,
+  to: sighting.to,
+  from: sighting.from,
+  text: sighting.text,
+  encoding: sighting.encoding,
+  parts: sighting.parts,
+  received: sighting.received,
+  accepted: sighting.accepted,
+  partCounts: sighting.partCounts,
+  smpp: sighting.smpp,
+  firstMs: sighting.atMs,
+  lastMs: sighting.atMs,
+  operatorIds: sighting.operatorIds.slice(0, KEPT_OF_ONE_MAX),
+  references: sighting.references.slice(0, KEPT_OF_ONE_MAX),
+});
 
 function addTo<T>(list: T[], more: readonly T[]): void {
   for (const one of more) if (list.length < KEPT_OF_ONE_MAX) list.push(one);
@@ -85,44 +126,17 @@ const shown = (kept: Kept): MessageRecord => ({
   operator_ids: [...kept.operatorIds],
   references: [...kept.references],
   part_counts: kept.partCounts.map((one) => ({ ...one })),
+  smpp: kept.smpp,
 });
 
 /** @param max messages kept; the oldest is forgotten for a new one */
 export function createRecords(max: number): Records {
-  const byKey = new Map<string, Kept>();
-  /** The keys in the order they came, as a ring: deleting from the front of a large Map is slow. */
-  let ring: string[] = [];
-  let next = 0;
-
-  const remember = (key: string): void => {
-    const oldest = ring[next];
-    if (oldest !== undefined) byKey.delete(oldest);
-    ring[next] = key;
-    next = (next + 1) % max;
-  };
-
+  const byKey = createRingMap<Kept>(max);
   return {
     see: (sighting) => {
       const kept = byKey.get(sighting.key);
       if (kept === undefined) {
-        if (max === 0) return;
-        remember(sighting.key);
-        byKey.set(sighting.key, {
-          key: sighting.key,
-          messageId: sighting.messageId,
-          to: sighting.to,
-          from: sighting.from,
-          text: sighting.text,
-          encoding: sighting.encoding,
-          parts: sighting.parts,
-          received: sighting.received,
-          accepted: sighting.accepted,
-          partCounts: sighting.partCounts,
-          firstMs: sighting.atMs,
-          lastMs: sighting.atMs,
-          operatorIds: sighting.operatorIds.slice(0, KEPT_OF_ONE_MAX),
-          references: sighting.references.slice(0, KEPT_OF_ONE_MAX),
-        });
+        byKey.set(sighting.key, keep(sighting));
         return;
       }
       kept.received += sighting.received;
@@ -130,18 +144,17 @@ export function createRecords(max: number): Records {
       kept.lastMs = sighting.atMs;
       if (sighting.messageId !== '') kept.messageId = sighting.messageId;
       kept.partCounts = sighting.partCounts;
+      kept.smpp = sighting.smpp;
       addTo(kept.operatorIds, sighting.operatorIds);
       addTo(kept.references, sighting.references);
     },
     read: ({ messageId, to, limit = LIMIT } = {}) => {
       const number = to === undefined ? undefined : e164(to);
       const found: MessageRecord[] = [];
-      for (let back = 1; back <= ring.length && found.length < limit; back++) {
-        const kept = byKey.get(ring[(next - back + ring.length) % ring.length] as string);
-        if (!kept) continue;
-        if (messageId !== undefined && kept.messageId !== messageId && !kept.references.includes(Number(messageId))) {
-          continue;
-        }
+      for (const kept of byKey.newest()) {
+        if (found.length >= limit) break;
+        const named = messageId === undefined || kept.messageId === messageId;
+        if (!named && !(kept.smpp !== null && kept.references.includes(Number(messageId)))) continue;
         if (number !== undefined && e164(kept.to) !== number) continue;
         found.push(shown(kept));
       }
@@ -150,10 +163,6 @@ export function createRecords(max: number): Records {
     get size() {
       return byKey.size;
     },
-    clear: () => {
-      byKey.clear();
-      ring = [];
-      next = 0;
-    },
+    clear: byKey.clear,
   };
 }

@@ -15,11 +15,11 @@ export function hashText(text: string, seed = 0): number {
   return finish(a, b);
 }
 
-/** The same over bytes `from` (inclusive) to `to` (exclusive). */
-export function hashBytes(bytes: Uint8Array, from: number, to: number, seed = 0): number {
+/** The same over bytes. */
+export function hashBytes(bytes: Uint8Array, seed = 0): number {
   let a = 0xdeadbeef ^ seed;
   let b = 0x41c6ce57 ^ seed;
-  for (let i = from; i < to; i++) {
+  for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i] as number;
     a = Math.imul(a ^ byte, 2654435761);
     b = Math.imul(b ^ byte, 1597334677);
