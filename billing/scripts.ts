@@ -12,6 +12,8 @@ export type Times = {
   relayAfterMs: number;
   /** How long a decided and published record is kept, to answer redeliveries. */
   forgetAfterMs: number;
+  /** How long a message that was handed back waits for its next claim before it is produced again. */
+  adriftAfterMs: number;
   keyTtlMs: number;
   /** Ids older than this are refused: a thawed gateway must not replay. Less than forgetAfterMs. */
   idAgeMaxMs: number;
@@ -21,6 +23,7 @@ export const TIMES: Omit<Times, 'retryWaitsMs'> = {
   publishGraceMs: 5_000,
   relayAfterMs: 3_000,
   forgetAfterMs: 120_000,
+  adriftAfterMs: 30_000,
   keyTtlMs: 86_400_000,
   idAgeMaxMs: 60_000,
 };
@@ -38,6 +41,7 @@ export function loadScripts(redis: Redis, times: Times): Scripts {
     `local PUBLISH_GRACE_MS = ${times.publishGraceMs}`,
     `local RELAY_AFTER_MS = ${times.relayAfterMs}`,
     `local FORGET_AFTER_MS = ${times.forgetAfterMs}`,
+    `local ADRIFT_AFTER_MS = ${times.adriftAfterMs}`,
     `local KEY_TTL_MS = ${times.keyTtlMs}`,
     `local ID_AGE_MAX_MS = ${times.idAgeMaxMs}`,
   ].join('\n');

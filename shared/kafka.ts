@@ -20,6 +20,8 @@ export type Producer = {
   /** Resolves when Kafka has the record (acks all). A rejection means an unknown outcome: it may be there. */
   send(record: OutRecord): Promise<void>;
   readonly waiting: number;
+  /** Resolves when nothing is on its way. */
+  idle(): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -213,6 +215,7 @@ function createProducer(producer: KafkaProducer, partitionsOf: (topic: string) =
     get waiting() {
       return send.waiting;
     },
+    idle: () => send.idle(),
     close: async () => {
       await send.idle();
       await producer.disconnect();
@@ -230,6 +233,7 @@ async function openStream(
   let marks = new Map<string, Watermark>();
   let halted = false;
   let committing: Promise<void> = Promise.resolve();
+  let starting: Promise<void> | null = null;
   const markOf = (topic: string, partition: number): Watermark => {
     const key = `${topic}/${partition}`;
     let mark = marks.get(key);
@@ -276,12 +280,17 @@ async function openStream(
       partitions: Object.fromEntries([...assigned].map(([topic, list]) => [topic, list.length])),
     });
     if (onAssigned) {
-      onAssigned(assigned)
+      // What was fetched meanwhile waits for this: a record from before the seek must not be taken for the next one.
+      const current = onAssigned(assigned)
         .then((starts) => {
           for (const { topic, partition, offset } of starts)
             consumer.seek({ topic, partition, offset: String(offset) });
         })
-        .catch((thrown) => log.warn('start_offsets_unknown', { group, ...errorFields(thrown) }));
+        .catch((thrown) => log.warn('start_offsets_unknown', { group, ...errorFields(thrown) }))
+        .finally(() => {
+          if (starting === current) starting = null;
+        });
+      starting = current;
     }
   });
 
@@ -293,6 +302,10 @@ async function openStream(
     partitionsConsumedConcurrently: topics.reduce((sum, topic) => sum + partitionsOf(topic), 0),
     eachBatch: async ({ batch, resolveOffset, heartbeat, isRunning, isStale }) => {
       const last = batch.messages.at(-1);
+      if (starting !== null) {
+        const beat = setInterval(() => void heartbeat().catch(() => undefined), 2_000);
+        await starting.finally(() => clearInterval(beat));
+      }
       if (halted || !last || !isRunning() || isStale()) return;
       const mark = markOf(batch.topic, batch.partition);
       const records = batch.messages.map(({ offset, value }) => ({ offset: Number(offset), value }));

@@ -19,6 +19,7 @@ local function claim(id, attempt, operator, resend, unknown_wait)
   if attempt < r.attempt then return { 4, r.version > r.published } end
   local not_before = tonumber(r.not_before or '0')
   if not_before > now then return { 5, false, num(not_before - now) } end
+  if r.adrift then redis.call('HDEL', message(id), 'adrift') end
   redis.call('HSET', message(id), 'state', 'claimed', 'owner', owner, 'claim_until', num(now + ttl),
     'operator', operator, 'resend', resend, 'unknown_wait', unknown_wait)
   unbox[#unbox + 1] = id

@@ -8,7 +8,7 @@
 -- {bNN}:ledger        hash    top-ups whose publication nobody confirmed: transaction id -> event
 --
 -- A record: user price state attempt version published valid_until event, and by state:
---   held      not_before               waits for its attempt's claim
+--   held      not_before adrift        waits for its attempt's claim; adrift: was handed back, its Kafka record may be passed
 --   claimed   owner claim_until operator resend unknown_wait     one dispatcher may submit it
 --   unknown   wait_until               submitted, no answer
 --   sent      posted ids               decided
@@ -169,7 +169,7 @@ local function confirm_all()
 end
 
 local FIELDS = { 'user', 'price', 'state', 'attempt', 'version', 'published', 'valid_until', 'not_before', 'owner',
-  'claim_until', 'wait_until', 'resend', 'unknown_wait', 'flags' }
+  'claim_until', 'wait_until', 'resend', 'unknown_wait', 'flags', 'adrift' }
 local function read_record(id)
   local f = redis.call('HMGET', message(id), unpack(FIELDS))
   if not f[1] then return nil end

@@ -26,9 +26,10 @@ for i = 1, tonumber(take()) do
   elseif not may_decide(r, attempt, outcome) then
     replies[i] = r.version > r.published and { 0, unpack(outcome_of(id)) } or { 0 }
   elseif outcome == 4 then
+    -- Its Kafka record may be passed already: should nobody claim it soon, the sweeper produces it again.
     redis.call('HDEL', message(id), 'owner', 'claim_until')
-    redis.call('HSET', message(id), 'state', 'held')
-    due_at(id, r.version > r.published and now + PUBLISH_GRACE_MS or r.valid_until)
+    redis.call('HSET', message(id), 'state', 'held', 'adrift', '1')
+    due_at(id, now + ADRIFT_AFTER_MS)
     replies[i] = { 1 }
   else
     for flag in string.gmatch(flags, '[^,]+') do r.flags = join(r.flags, flag) end

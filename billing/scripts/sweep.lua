@@ -23,6 +23,16 @@ local function look_at(id, r)
     decide_failed(id, r, now, 'no_answer', join(r.flags, 'perhaps_sent'), false)
     return true
   end
+  if r.state == 'held' and r.adrift then
+    redis.call('HDEL', message(id), 'adrift')
+    if r.attempt == 1 then
+      redis.call('ZADD', OUTBOX, num(now), id)
+      due_at(id, r.valid_until)
+      return false
+    end
+    due_at(id, now + PUBLISH_GRACE_MS)
+    return true
+  end
   if r.version > r.published then
     due_at(id, now + PUBLISH_GRACE_MS)
     return r.state ~= 'claimed'

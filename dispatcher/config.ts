@@ -1,0 +1,24 @@
+import { COMMON, integer, port, text, type Values } from '../shared/config.ts';
+
+export const settings = {
+  ...COMMON,
+  DISPATCHER_HTTP_PORT: port(9070, 'HTTP: operators, health, metrics'),
+  BILLING_GRPC_URL: text('127.0.0.1:50051', "billing's gRPC door, host:port"),
+  KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
+  KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
+  KAFKA_RETENTION_DAYS: integer(
+    7,
+    1,
+    365,
+    'days that topics keep records; must exceed the longest validity of a message',
+  ),
+  OPERATORS_FILE: text('operator.json', 'operators, prefixes and ported numbers; relative to the repository'),
+  QUEUE_MAX: integer(
+    2_000,
+    10,
+    1_000_000,
+    'messages of one operator and lane in this process past which their partitions pause',
+  ),
+} as const;
+
+export type Config = Values<typeof settings>;

@@ -1,0 +1,133 @@
+/** dispatcher: routes messages by number, submits them to the operators, retries, and publishes the outcomes. */
+import { readSettings } from '../shared/config.ts';
+import type { ReceiptEvent } from '../shared/events.ts';
+import { connectBilling } from '../shared/grpc.ts';
+import { listen } from '../shared/http.ts';
+import { newId } from '../shared/id.ts';
+import { connectKafka } from '../shared/kafka.ts';
+import { runMain, type Scope, waitFor } from '../shared/lifecycle.ts';
+import { createLog, type Log } from '../shared/log.ts';
+import { createMetrics } from '../shared/metrics.ts';
+import { parseOperators } from '../shared/sms/operators.ts';
+import { TOPICS } from '../shared/topics.ts';
+import { watchFile } from '../shared/watched-file.ts';
+import { type Config, settings } from './config.ts';
+import { connectOperator } from './connect.ts';
+import type { OperatorReceipt } from './connector.ts';
+import { openDispatch } from './dispatch.ts';
+import { dispatcherDoor } from './http.ts';
+import { type Intake, openIntake } from './intake.ts';
+import { CLAIM_GOOD_MS } from './pump.ts';
+import { openRecords } from './records.ts';
+import { submitMaxMs } from './timing.ts';
+
+export async function start(config: Config, scope: Scope, log: Log) {
+  const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
+  const metrics = createMetrics('dispatcher');
+  const operators = await watchFile(
+    config.OPERATORS_FILE,
+    (json) => {
+      const parsed = parseOperators(json);
+      return parsed.ok ? { ok: true, value: parsed.file } : parsed;
+    },
+    log,
+    (file) => dispatch.reload(file),
+  );
+  scope.defer('operators', () => operators.close());
+
+  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-dispatcher', log });
+  scope.defer('kafka', () => kafka.close());
+  const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
+  await waitFor(
+    () => kafka.ensureTopics(topics),
+    waitMs,
+    `Kafka does not answer at ${config.KAFKA_BROKERS}; \`bun run infra\` starts one`,
+  );
+  const producer = await kafka.producer();
+  scope.defer('producer', () => producer.close());
+  const billing = connectBilling(config.BILLING_GRPC_URL);
+  scope.defer('billing', () => billing.close());
+  await waitFor(
+    () => billing.ready(2_000),
+    waitMs,
+    `billing does not answer at ${config.BILLING_GRPC_URL}; start it with \`bun run index.ts\` in billing/`,
+  );
+
+  const records = openRecords(billing, newId(), () => CLAIM_GOOD_MS + submitMaxMs(operators.value) + 5_000, log);
+  scope.defer('records', () => records.close());
+  const onReceipt = (operator: string, receipt: OperatorReceipt): Promise<void> => {
+    const event: ReceiptEvent = {
+      kind: 'receipt',
+      operator,
+      operator_id: receipt.operatorId,
+      message_id: receipt.messageId,
+      status: receipt.status,
+      error: receipt.error,
+      at: receipt.at,
+    };
+    return producer.send({ topic: TOPICS.status, value: JSON.stringify(event) });
+  };
+  const submits = metrics.counter('submits_total', 'submits by operator, lane and outcome', [
+    'operator',
+    'lane',
+    'outcome',
+  ]);
+  const seconds = metrics.histogram('submit_seconds', 'time of a submit by operator', ['operator']);
+  const poison = metrics.counter('poison_records_total', 'Kafka records that are no messages, passed by', ['topic']);
+  const intakes: Intake[] = [];
+  const dispatch = openDispatch(
+    {
+      records,
+      producer,
+      connect: connectOperator,
+      queueMax: config.QUEUE_MAX,
+      onReceipt,
+      log,
+      early: (work, ms) => intakes[0]?.rooms.addEarly(work, ms),
+      onDrained: (queue) => intakes[0]?.drained(queue),
+      onSubmitted: (operator, lane, { kind }, took) => {
+        submits.inc({ operator, lane, outcome: kind });
+        seconds.observe({ operator }, took);
+      },
+    },
+    operators.value,
+  );
+  const intake = await openIntake({
+    kafka,
+    route: dispatch.route,
+    enter: dispatch.enter,
+    onTaken: dispatch.wake,
+    log,
+    onPoison: (topic, partition, offset) => {
+      poison.inc({ topic });
+      log.warn('poison_record', { topic, partition, offset });
+    },
+    onCrash: (error) => scope.fail('a Kafka consumer crashed', error),
+  });
+  intakes.push(intake);
+  scope.defer('intake', () => intake.close());
+  scope.defer('dispatch', () => dispatch.close());
+  scope.defer('halt', () => intake.halt());
+
+  const health = () => ({ ready: !scope.closing, checks: { open: !scope.closing } });
+  const door = dispatcherDoor(
+    {
+      service: 'dispatcher',
+      title: 'JSMS dispatcher',
+      description: 'The operators: their state, and receipts of those that speak HTTP.',
+      log,
+      metrics,
+      health,
+    },
+    { dispatch, onReceipt },
+  );
+  const http = listen(door, config.HOST, config.DISPATCHER_HTTP_PORT, 'DISPATCHER_HTTP_PORT');
+  scope.defer('http', () => http.stop());
+  log.info('ready', { http: http.port });
+  return { httpPort: http.port };
+}
+
+if (import.meta.main) {
+  const log = createLog('dispatcher', (process.env.LOG_LEVEL as 'info') || 'info');
+  await runMain(log, (scope) => start(readSettings(settings, process.env), scope, log));
+}

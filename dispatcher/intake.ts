@@ -1,0 +1,131 @@
+/**
+ * From Kafka to the operators' queues: a consumer of its own per lane, so that no lane waits for another, and one for retries.
+ * Handlers only take records and return; an operator whose queue is full pauses the partitions its records come from.
+ */
+import { decodeMessage, decodeRetry } from '../shared/events.ts';
+import type { KafkaClient, RecordBatch, Stream } from '../shared/kafka.ts';
+import type { Log } from '../shared/log.ts';
+import { LANES, type Lane, TOPICS } from '../shared/topics.ts';
+import { openRooms, type Rooms } from './retries.ts';
+import type { Work } from './work.ts';
+
+/** How a lane's consumer fetches: express at once, the others wait a moment for more, which costs Kafka and us far less. */
+const FETCH: Readonly<Record<Lane, { minBytes: number; maxWaitMs: number }>> = {
+  express: { minBytes: 1, maxWaitMs: 250 },
+  normal: { minBytes: 32_768, maxWaitMs: 50 },
+  bulk: { minBytes: 65_536, maxWaitMs: 250 },
+};
+const BYTES_PER_PARTITION_MAX = 262_144;
+const TOPIC: Readonly<Record<Lane, string>> = { express: TOPICS.express, normal: TOPICS.normal, bulk: TOPICS.bulk };
+
+export type IntakeDeps = {
+  kafka: KafkaClient;
+  /** Puts a message into its operator's queue; answers the name of the queue when that is full now. */
+  route: (lane: Lane, work: Work) => string | null;
+  /** False when this attempt is on its way through this process already: then its record is done when that one is. */
+  enter: (work: Work) => boolean;
+  onPoison: (topic: string, partition: number, offset: number) => void;
+  onCrash: (error: Error) => void;
+  /** Told after a batch was taken, so that the pumps start. */
+  onTaken: () => void;
+  log: Log;
+};
+
+export type Intake = {
+  /** A queue has room again: its paused partitions go on. */
+  drained(queue: string): void;
+  rooms: Rooms;
+  halt(): void;
+  close(): Promise<void>;
+};
+
+export async function openIntake(deps: IntakeDeps): Promise<Intake> {
+  const { kafka, route, enter, onPoison, onCrash, onTaken } = deps;
+  const streams = new Map<string, Stream>();
+  const pausedBy = new Map<string, Map<string, Set<number>>>();
+
+  const pauseFor = (queue: string, topic: string, partition: number): void => {
+    const topics = pausedBy.get(queue) ?? new Map<string, Set<number>>();
+    const partitions = topics.get(topic) ?? new Set<number>();
+    if (!partitions.has(partition)) streams.get(topic)?.pause(topic, partition);
+    pausedBy.set(queue, topics.set(topic, partitions.add(partition)));
+  };
+
+  const takeLane =
+    (lane: Lane) =>
+    ({ topic, partition, records, done }: RecordBatch): void => {
+      for (const { offset, value } of records) {
+        const event = decodeMessage(value);
+        if (event === null) {
+          onPoison(topic, partition, offset);
+          done(offset);
+          continue;
+        }
+        const work = { event, attempt: 1, done: () => done(offset) };
+        const full = enter(work) ? route(lane, work) : null;
+        if (full !== null) pauseFor(full, topic, partition);
+      }
+      onTaken();
+    };
+
+  const rooms = openRooms(
+    (work) => {
+      if (enter(work)) route(work.event.lane, work);
+      onTaken();
+    },
+    (partition) => streams.get(TOPICS.dlq)?.pause(TOPICS.dlq, partition),
+    (partition) => streams.get(TOPICS.dlq)?.resume(TOPICS.dlq, partition),
+  );
+  const takeRetries = ({ topic, partition, records, done }: RecordBatch): void => {
+    for (const { offset, value } of records) {
+      const event = decodeRetry(value);
+      if (event === null) {
+        onPoison(topic, partition, offset);
+        done(offset);
+      } else rooms.add(partition, event, () => done(offset));
+    }
+  };
+
+  const open = async (
+    topic: string,
+    name: string,
+    fetch: { minBytes: number; maxWaitMs: number },
+    onBatch: (batch: RecordBatch) => void,
+  ) => {
+    const group = `jsms-dispatcher-${name}`;
+    streams.set(
+      topic,
+      await kafka.stream({
+        group,
+        topics: [topic],
+        ...fetch,
+        bytesPerPartitionMax: BYTES_PER_PARTITION_MAX,
+        onBatch,
+        tracked: true,
+        onCrash,
+      }),
+    );
+  };
+  await Promise.all([
+    ...LANES.map((lane) => open(TOPIC[lane], lane, FETCH[lane], takeLane(lane))),
+    open(TOPICS.dlq, 'dlq', { minBytes: 1, maxWaitMs: 500 }, takeRetries),
+  ]);
+
+  return {
+    drained: (queue) => {
+      const topics = pausedBy.get(queue);
+      if (!topics) return;
+      pausedBy.delete(queue);
+      for (const [topic, partitions] of topics)
+        for (const partition of partitions) streams.get(topic)?.resume(topic, partition);
+    },
+    rooms,
+    halt: () => {
+      for (const stream of streams.values()) stream.halt();
+      rooms.close();
+    },
+    close: async () => {
+      await Promise.all([...streams.values()].map((stream) => stream.close()));
+    },
+  };
+}

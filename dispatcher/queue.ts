@@ -1,0 +1,70 @@
+/**
+ * One operator's messages in this process, by lane. Express goes first and a part of the window is kept for it; the lower
+ * lane goes last but always keeps a share. Pure.
+ */
+import type { Lane } from '../shared/topics.ts';
+
+/** Of five picks among normal and bulk, this one is bulk's when both wait. */
+const BULK_TURN = 5;
+
+/** A first-in, first-out list that does not move its elements at each take. */
+export function createFifo<T>() {
+  let items: T[] = [];
+  let head = 0;
+  return {
+    get length() {
+      return items.length - head;
+    },
+    push: (item: T): void => void items.push(item),
+    /** Back to the front: what was taken but could not go. */
+    unshift: (item: T): void => {
+      if (head > 0) {
+        head -= 1;
+        items[head] = item;
+      } else items.unshift(item);
+    },
+    shift: (): T | undefined => {
+      if (head >= items.length) return undefined;
+      const item = items[head];
+      items[head] = undefined as T;
+      head += 1;
+      if (head > 512 && head * 2 > items.length) {
+        items = items.slice(head);
+        head = 0;
+      }
+      return item;
+    },
+  };
+}
+
+export type LaneQueue<T> = ReturnType<typeof createLaneQueue<T>>;
+
+export function createLaneQueue<T>() {
+  const lanes = { express: createFifo<T>(), normal: createFifo<T>(), bulk: createFifo<T>() };
+  let turn = 0;
+  return {
+    lengthOf: (lane: Lane): number => lanes[lane].length,
+    get length() {
+      return lanes.express.length + lanes.normal.length + lanes.bulk.length;
+    },
+    push: (lane: Lane, item: T): void => lanes[lane].push(item),
+    unshift: (lane: Lane, item: T): void => lanes[lane].unshift(item),
+    /**
+     * The next message to go.
+     * @param othersMay whether a message that is not express may take a slot now
+     */
+    take: (othersMay: boolean): { lane: Lane; item: T } | null => {
+      const pick = (lane: Lane): { lane: Lane; item: T } | null => {
+        const item = lanes[lane].shift();
+        return item === undefined ? null : { lane, item };
+      };
+      const express = pick('express');
+      if (express || !othersMay) return express;
+      if (lanes.normal.length > 0 && lanes.bulk.length > 0) {
+        turn = (turn + 1) % BULK_TURN;
+        return pick(turn === 0 ? 'bulk' : 'normal');
+      }
+      return pick('normal') ?? pick('bulk');
+    },
+  };
+}

@@ -1,0 +1,88 @@
+/**
+ * How fast an operator may be submitted to: its `tps`, and less after it throttled. A refusal for the rate halves what was
+ * achieved; every quiet second lets it climb by a tenth until it is back where nothing holds it. Pure over the given clock.
+ */
+
+const CLIMB_PER_S = 1.1;
+/** Halvings within this time count as one: a window's worth of refusals is one signal. */
+const HALVE_ONCE_MS = 1_000;
+const RATE_MIN = 1;
+
+export type Rate = {
+  /** Whole submits that may go now. */
+  available(nowMs: number): number;
+  take(nowMs: number, count: number): void;
+  /** Gives back what was taken and not submitted. */
+  giveBack(count: number): void;
+  throttled(nowMs: number, retryAfterMs: number): void;
+  /** Submits a second now; 0 when nothing limits it. */
+  perSecond(nowMs: number): number;
+  /** When a submit may go again, milliseconds from now; 0 when one may go now. */
+  waitMs(nowMs: number): number;
+};
+
+/** @param tps submits a second; 0 for no limit */
+export function createRate(tps: number): Rate {
+  let limit = tps > 0 ? tps : Number.POSITIVE_INFINITY;
+  let tokens = tps > 0 ? Math.max(1, tps * 0.05) : 0;
+  let at = 0;
+  let halvedAt = Number.NEGATIVE_INFINITY;
+  let pausedUntil = 0;
+  let taken = 0;
+  let windowAt = 0;
+  let achieved = 0;
+  const ceiling = tps > 0 ? tps : Number.POSITIVE_INFINITY;
+
+  const advance = (nowMs: number): void => {
+    if (at === 0) at = nowMs;
+    const elapsedS = Math.max(0, nowMs - at) / 1_000;
+    at = nowMs;
+    if (limit < ceiling) {
+      limit *= CLIMB_PER_S ** elapsedS;
+      // Past four times of what the operator ever took in a second, an unlimited operator is unlimited again.
+      if (limit >= Math.min(ceiling, Math.max(achieved * 4, 100))) limit = ceiling;
+    }
+    // At most a twentieth of a second is saved up, so that no second sees more than its rate by more than that.
+    if (Number.isFinite(limit)) tokens = Math.min(tokens + elapsedS * limit, Math.max(1, limit * 0.05));
+    if (nowMs - windowAt >= 1_000) {
+      achieved = Math.max(taken, achieved / 2);
+      taken = 0;
+      windowAt = nowMs;
+    }
+  };
+
+  return {
+    available: (nowMs) => {
+      advance(nowMs);
+      if (nowMs < pausedUntil) return 0;
+      return Number.isFinite(limit) ? Math.floor(tokens) : Number.MAX_SAFE_INTEGER;
+    },
+    take: (nowMs, count) => {
+      advance(nowMs);
+      taken += count;
+      if (Number.isFinite(limit)) tokens -= count;
+    },
+    giveBack: (count) => {
+      taken = Math.max(0, taken - count);
+      if (Number.isFinite(limit)) tokens += count;
+    },
+    throttled: (nowMs, retryAfterMs) => {
+      advance(nowMs);
+      pausedUntil = Math.max(pausedUntil, nowMs + Math.max(retryAfterMs, 0));
+      if (nowMs - halvedAt < HALVE_ONCE_MS) return;
+      halvedAt = nowMs;
+      const base = Number.isFinite(limit) ? limit : Math.max(taken, achieved, 2);
+      limit = Math.max(RATE_MIN, base / 2);
+      tokens = Math.min(tokens, 1);
+    },
+    perSecond: (nowMs) => {
+      advance(nowMs);
+      return Number.isFinite(limit) ? Math.round(limit * 10) / 10 : 0;
+    },
+    waitMs: (nowMs) => {
+      advance(nowMs);
+      if (nowMs < pausedUntil) return pausedUntil - nowMs;
+      return !Number.isFinite(limit) || tokens >= 1 ? 0 : Math.ceil(((1 - tokens) / limit) * 1_000);
+    },
+  };
+}

@@ -1,0 +1,80 @@
+/** Claims and settlements through billing, coalesced; outcomes that Kafka confirmed ride along, or go alone within half a second. */
+import type { ClaimItem, ClaimResult, Published, SettleItem, SettleResult } from '../shared/billing.ts';
+import { coalesce } from '../shared/coalesce.ts';
+import type { BillingClient } from '../shared/grpc.ts';
+import { errorFields, type Log } from '../shared/log.ts';
+
+const DEADLINE_MS = 4_000;
+const FLUSH_AFTER_MS = 500;
+const BATCH_MAX = 500;
+const PUBLISHED_PER_CALL_MAX = 2_000;
+
+export type Records = {
+  /** Throws `unavailable` (not claimed) or `outcome_unknown` (perhaps claimed by us). */
+  claim(item: ClaimItem): Promise<ClaimResult>;
+  settle(item: SettleItem): Promise<SettleResult>;
+  published(outcome: Published): void;
+  /** The smoothed time of a claim's round trip, milliseconds. */
+  readonly claimMs: number;
+  close(): Promise<void>;
+};
+
+/**
+ * @param owner this process, in every claim
+ * @param ttlMs after this long without a settlement a claim counts as left behind; asked at each call
+ */
+export function openRecords(billing: BillingClient, owner: string, ttlMs: () => number, log: Log): Records {
+  let published: Published[] = [];
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  let claimMs = 5;
+
+  const riding = async <T>(call: (published: Published[]) => Promise<T>): Promise<T> => {
+    const ride = published.splice(0, PUBLISHED_PER_CALL_MAX);
+    try {
+      return await call(ride);
+    } catch (thrown) {
+      published = ride.concat(published);
+      if (published.length > 0) schedule();
+      throw thrown;
+    }
+  };
+  const settleAll = (items: SettleItem[]): Promise<SettleResult[]> =>
+    riding(async (ride) => (await billing.call('Settle', { owner, items, published: ride }, DEADLINE_MS)).results);
+  const claimAll = async (items: ClaimItem[]): Promise<ClaimResult[]> => {
+    const startedAt = performance.now();
+    const { results } = await riding((ride) =>
+      billing.call('Claim', { owner, ttl_ms: ttlMs(), items, published: ride }, DEADLINE_MS),
+    );
+    claimMs += (performance.now() - startedAt - claimMs) * 0.2;
+    return results;
+  };
+  const flush = async (): Promise<void> => {
+    timer = null;
+    if (published.length === 0) return;
+    await settleAll([]).catch((thrown) => log.debug('published_not_confirmed', errorFields(thrown)));
+    if (published.length > 0) schedule();
+  };
+  const schedule = (): void => {
+    timer ??= setTimeout(() => void flush(), FLUSH_AFTER_MS);
+  };
+
+  const claim = coalesce(claimAll, { batchMax: BATCH_MAX });
+  const settle = coalesce(settleAll, { batchMax: BATCH_MAX });
+  return {
+    claim,
+    settle,
+    published: (outcome) => {
+      published.push(outcome);
+      schedule();
+    },
+    get claimMs() {
+      return claimMs;
+    },
+    close: async () => {
+      await Promise.all([claim.idle(), settle.idle()]);
+      if (timer) clearTimeout(timer);
+      await flush();
+      if (timer) clearTimeout(timer);
+    },
+  };
+}

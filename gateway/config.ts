@@ -1,0 +1,35 @@
+import { COMMON, integer, port, text, type Values } from '../shared/config.ts';
+
+export const settings = {
+  ...COMMON,
+  GATEWAY_HTTP_PORT: port(7070, 'HTTP: send, batch, preview, balance'),
+  BILLING_GRPC_URL: text('127.0.0.1:50051', "billing's gRPC door, host:port"),
+  KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
+  KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
+  KAFKA_RETENTION_DAYS: integer(
+    7,
+    1,
+    365,
+    'days that topics keep records; must exceed the longest validity of a message',
+  ),
+  OPERATORS_FILE: text('operator.json', 'operators, prefixes and ported numbers; relative to the repository'),
+  PRICES_FILE: text('prices.json', 'prices per page; relative to the repository'),
+  SENDERS_FILE: text('senders.json', 'line numbers by account; relative to the repository'),
+  PAGES_MAX: integer(10, 1, 255, 'the most pages of one message'),
+  INFLIGHT_MAX: integer(
+    20_000,
+    1,
+    1_000_000,
+    'messages on their way to a hold in this process; past it sends are refused with 503',
+  ),
+  EXPRESS_VALID_S: integer(300, 1, 86_400, 'how long an express message may wait for its submit, seconds'),
+  NORMAL_VALID_S: integer(86_400, 1, 259_200, 'how long a normal message may wait for its submit, seconds'),
+  OVERFLOW_AFTER: integer(
+    2_000,
+    1,
+    100_000_000,
+    'undecided messages of one account past which its normal messages take the lane sms-bulk',
+  ),
+} as const;
+
+export type Config = Values<typeof settings>;

@@ -1,0 +1,87 @@
+/** Hold calls, coalesced; productions that Kafka confirmed ride along, or go alone within half a second. */
+import {
+  type HoldGroup,
+  type HoldGroupReply,
+  HoldOutcome,
+  type HoldReply,
+  type HoldRequest,
+  type Ref,
+} from '../shared/billing.ts';
+import { coalesce } from '../shared/coalesce.ts';
+import { AppError } from '../shared/error.ts';
+import type { BillingClient } from '../shared/grpc.ts';
+import { errorFields, type Log } from '../shared/log.ts';
+
+const DEADLINE_MS = 3_000;
+const FLUSH_AFTER_MS = 500;
+/** Messages of one Hold call. */
+const BATCH_MAX = 1_000;
+const PRODUCED_PER_CALL_MAX = 5_000;
+
+export type Holds = {
+  /** Throws `unavailable` (nothing was done) or `outcome_unknown` (the hold stands or not, whole either way). */
+  hold(group: HoldGroup): Promise<HoldGroupReply>;
+  /** Kafka has this message: it leaves the outbox with the next call. */
+  produced(ref: Ref): void;
+  close(): Promise<void>;
+};
+
+export function openHolds(billing: BillingClient, log: Log): Holds {
+  let produced: Ref[] = [];
+  let timer: ReturnType<typeof setTimeout> | null = null;
+
+  /** A lost answer is asked for once more with the same ids: their records make a repetition harmless. */
+  const callTwice = async (request: HoldRequest): Promise<HoldReply> => {
+    try {
+      return await billing.call('Hold', request, DEADLINE_MS);
+    } catch (thrown) {
+      if (!(thrown instanceof AppError) || thrown.code !== 'outcome_unknown') throw thrown;
+      return await billing.call('Hold', request, DEADLINE_MS).catch(() => {
+        // Whatever the second call failed with, the first one may have had its effect.
+        throw thrown;
+      });
+    }
+  };
+
+  const call = async (groups: HoldGroup[]): Promise<HoldGroupReply[]> => {
+    const riding = produced.splice(0, PRODUCED_PER_CALL_MAX);
+    try {
+      return (await callTwice({ groups, produced: riding })).groups;
+    } catch (thrown) {
+      produced = riding.concat(produced);
+      schedule();
+      throw thrown;
+    }
+  };
+
+  const flush = async (): Promise<void> => {
+    timer = null;
+    if (produced.length === 0) return;
+    await call([]).catch((thrown) => log.debug('produced_not_confirmed', errorFields(thrown)));
+    if (produced.length > 0) schedule();
+  };
+  const schedule = (): void => {
+    timer ??= setTimeout(() => void flush(), FLUSH_AFTER_MS);
+  };
+
+  const holdAll = coalesce(call, { batchMax: BATCH_MAX, weigh: ({ items }) => items.length, inflightMax: 4 });
+
+  return {
+    hold: async (group) => {
+      const reply = await holdAll(group);
+      if (reply.outcome === HoldOutcome.OVERLOADED)
+        throw new AppError('unavailable', 'Too much is in flight at the moment; nothing was charged.');
+      return reply;
+    },
+    produced: (ref) => {
+      produced.push(ref);
+      schedule();
+    },
+    close: async () => {
+      await holdAll.idle();
+      if (timer) clearTimeout(timer);
+      await flush();
+      if (timer) clearTimeout(timer);
+    },
+  };
+}

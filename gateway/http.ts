@@ -1,0 +1,265 @@
+/** The gateway's HTTP door: send, batch, preview, balance. */
+import { Type } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { AppError } from '../shared/error.ts';
+import type { BillingClient } from '../shared/grpc.ts';
+import { createDoor, type DoorOptions, documented, IdempotencyKey, Rials, UserId } from '../shared/http.ts';
+import { fromInt64 } from '../shared/money.ts';
+import { type AcceptDeps, accept, acceptBatch } from './accept.ts';
+import { previewMessage, type SendItem } from './message.ts';
+
+const closed = { additionalProperties: false } as const;
+const MessageType = Type.Union([Type.Literal('express'), Type.Literal('normal')], {
+  description: 'express: one-time passwords, ahead of everything; normal: the rest',
+  default: 'normal',
+  error: 'must be express or normal',
+});
+const item = {
+  phone: Type.String({
+    minLength: 1,
+    maxLength: 64,
+    description: 'an Iranian mobile number in any usual spelling',
+    examples: ['09121234567'],
+    error: 'must be a text of 1 to 64 characters',
+  }),
+  text: Type.String({
+    minLength: 1,
+    maxLength: 40_000,
+    description: 'at most 10 pages',
+    examples: ['کد تایید: 1234'],
+    error: 'must be a text of at least one character',
+  }),
+  type: Type.Optional(MessageType),
+  sender: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 20,
+      description: "one of the account's line numbers",
+      error: "must be one of the account's line numbers",
+    }),
+  ),
+  client_ref: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 64,
+      pattern: '^[\\x20-\\x7e]+$',
+      description: 'your own reference; comes back in the report',
+      error: 'must be 1 to 64 printable ASCII characters',
+    }),
+  ),
+  replay_of: Type.Optional(
+    Type.String({
+      pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$',
+      description: 'the message that this one repeats',
+      error: 'must be a message id',
+    }),
+  ),
+  valid_for_s: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 259_200,
+      description: 'seconds after which it is not sent any more but refunded; 300 for express, 86400 for normal',
+      error: 'must be a whole number from 1 to 259200',
+    }),
+  ),
+};
+const SendBody = Type.Object({ ...item, user_id: UserId }, closed);
+const BatchItem = Type.Object(item, closed);
+const BatchBody = Type.Object(
+  {
+    user_id: UserId,
+    messages: Type.Array(Type.Any({ ...BatchItem }), {
+      minItems: 1,
+      maxItems: 1_000,
+      error: 'must hold 1 to 1000 messages',
+    }),
+  },
+  closed,
+);
+const batchItem = TypeCompiler.Compile(BatchItem);
+
+/** One message of a batch, checked by the schema; throws `invalid_request` naming the fields. */
+function checkItem(value: unknown): SendItem {
+  if (batchItem.Check(value)) return value;
+  const fields = new Map<string, string>();
+  for (const { path, schema, message } of batchItem.Errors(value)) {
+    const field = path.slice(1).slice(0, 100) || 'message';
+    if (!fields.has(field) && fields.size < 10) fields.set(field, (schema.error as string | undefined) ?? message);
+  }
+  throw new AppError('invalid_request', 'The message does not fit its schema.', {
+    fields: [...fields].map(([field, detail]) => ({ field, detail })),
+  });
+}
+
+const Accepted = Type.Object({
+  message_id: Type.String(),
+  status: Type.Literal('queued'),
+  user_id: Type.String(),
+  operator: Type.String(),
+  encoding: Type.Union([Type.Literal('gsm7'), Type.Literal('ucs2')]),
+  pages: Type.Integer(),
+  price: Rials('the price of all pages'),
+});
+const Batch = Type.Object({
+  batch_id: Type.String(),
+  accepted: Type.Integer(),
+  refused: Type.Integer(),
+  results: Type.Array(
+    Type.Union([
+      Accepted,
+      Type.Object({
+        error: Type.Object({
+          code: Type.String(),
+          detail: Type.String(),
+          errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), detail: Type.String() }))),
+        }),
+      }),
+    ]),
+  ),
+});
+const Preview = Type.Object({
+  encoding: Type.Union([Type.Literal('gsm7'), Type.Literal('ucs2')]),
+  units: Type.Integer({ description: 'septets or UTF-16 code units' }),
+  pages: Type.Integer(),
+  price: Rials('the price of all pages'),
+  forces_ucs2: Type.Array(Type.String(), { description: 'the characters that do not fit GSM-7, at most 20' }),
+});
+const Balance = Type.Object({
+  user_id: Type.String(),
+  available: Rials('can be spent'),
+  held: Rials('on its way'),
+  posted: Rials('spent'),
+  topped_up: Rials('top-ups'),
+});
+
+const accepted = {
+  message_id: '0193a5c8-7c11-7d3e-9f00-5a1b2c3d4e5f',
+  status: 'queued',
+  user_id: '123',
+  operator: 'MCI',
+  encoding: 'ucs2',
+  pages: 1,
+  price: 1280,
+};
+const bodyCodes = ['invalid_request', 'malformed_json', 'unsupported_media_type', 'payload_too_large'] as const;
+const sendCodes = [...bodyCodes, 'idempotency_conflict', 'unavailable', 'outcome_unknown'] as const;
+const headers = Type.Object({ 'idempotency-key': Type.Optional(IdempotencyKey) });
+const REPLAYED = 'idempotency-replayed';
+const BALANCE_DEADLINE_MS = 2_000;
+
+export function gatewayDoor(options: DoorOptions, deps: AcceptDeps, billing: BillingClient) {
+  return createDoor(options)
+    .post(
+      '/send',
+      async ({ body, headers, set }) => {
+        const { user_id, ...message } = body;
+        const { answer, replayed } = await accept(deps, user_id, message, headers['idempotency-key'] ?? '');
+        set.status = 202;
+        if (replayed) set.headers[REPLAYED] = 'true';
+        return answer;
+      },
+      {
+        body: SendBody,
+        headers,
+        detail: documented(
+          'send',
+          'Send a message',
+          {
+            202: { about: 'accepted: its price is held and it will be submitted', schema: Accepted, example: accepted },
+          },
+          [...sendCodes, 'no_route', 'insufficient_balance'],
+          'With an Idempotency-Key a repeated send is sent and paid once; the first answer comes back with `Idempotency-Replayed: true`. `outcome_unknown` carries the message_id.',
+        ),
+      },
+    )
+    .post(
+      '/send/batch',
+      async ({ body, headers, set }) => {
+        const { answer, replayed } = await acceptBatch(
+          deps,
+          body.user_id,
+          body.messages,
+          headers['idempotency-key'] ?? '',
+          checkItem,
+        );
+        set.status = 202;
+        if (replayed) set.headers[REPLAYED] = 'true';
+        return answer;
+      },
+      {
+        body: BatchBody,
+        headers,
+        detail: documented(
+          'send',
+          'Send up to 1,000 messages of one account',
+          {
+            202: {
+              about: "each message's own result, in order",
+              schema: Batch,
+              example: {
+                batch_id: accepted.message_id,
+                accepted: 1,
+                refused: 1,
+                results: [
+                  accepted,
+                  { error: { code: 'no_route', detail: 'No operator carries the prefix of this number.' } },
+                ],
+              },
+            },
+          },
+          sendCodes,
+          "One message's refusal is not another's. The batch_id joins them in the report.",
+        ),
+      },
+    )
+    .post('/preview', ({ body }) => previewMessage(deps.rules(), body), {
+      body: Type.Object(
+        { text: item.text, type: Type.Optional(MessageType), phone: Type.Optional(item.phone) },
+        closed,
+      ),
+      detail: documented(
+        'send',
+        'What a text would cost',
+        {
+          200: {
+            about: 'encoding, pages and price',
+            schema: Preview,
+            example: { encoding: 'ucs2', units: 14, pages: 1, price: 1280, forces_ucs2: ['ک', 'د', 'ت'] },
+          },
+        },
+        [...bodyCodes, 'no_route'],
+      ),
+    })
+    .get(
+      '/balance/:user_id',
+      async ({ params: { user_id } }) => {
+        const { available, held, posted, topped_up } = await billing
+          .call('GetBalance', { user_id }, BALANCE_DEADLINE_MS)
+          .catch((thrown) => {
+            throw new AppError('unavailable', 'The balances cannot be reached at the moment.', { cause: thrown });
+          });
+        return {
+          user_id,
+          available: fromInt64(available),
+          held: fromInt64(held),
+          posted: fromInt64(posted),
+          topped_up: fromInt64(topped_up),
+        };
+      },
+      {
+        params: Type.Object({ user_id: UserId }),
+        detail: documented(
+          'send',
+          "An account's balance",
+          {
+            200: {
+              about: 'the balance; zeros for an unknown account',
+              schema: Balance,
+              example: { user_id: '123', available: 122176, held: 1280, posted: 0, topped_up: 123456 },
+            },
+          },
+          ['invalid_request', 'unavailable'],
+        ),
+      },
+    );
+}

@@ -1,0 +1,96 @@
+/** gateway: takes, checks, prices and accepts messages; produces them to Kafka. */
+import { readSettings } from '../shared/config.ts';
+import { connectBilling } from '../shared/grpc.ts';
+import { listen } from '../shared/http.ts';
+import { newId } from '../shared/id.ts';
+import { connectKafka } from '../shared/kafka.ts';
+import { runMain, type Scope, waitFor } from '../shared/lifecycle.ts';
+import { createLog, type Log } from '../shared/log.ts';
+import { createMetrics } from '../shared/metrics.ts';
+import type { AcceptDeps } from './accept.ts';
+import { type Config, settings } from './config.ts';
+import { openHolds } from './holds.ts';
+import { gatewayDoor } from './http.ts';
+import { openProduction, startRelay } from './production.ts';
+import { watchRules } from './rules.ts';
+
+export async function start(config: Config, scope: Scope, log: Log) {
+  const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
+  const metrics = createMetrics('gateway');
+  const rules = await watchRules(config, log);
+  scope.defer('rules', () => rules.close());
+
+  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-gateway', log });
+  scope.defer('kafka', () => kafka.close());
+  const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
+  await waitFor(
+    () => kafka.ensureTopics(topics),
+    waitMs,
+    `Kafka does not answer at ${config.KAFKA_BROKERS}; \`bun run infra\` starts one`,
+  );
+  const producer = await kafka.producer();
+  scope.defer('producer', () => producer.close());
+  const billing = connectBilling(config.BILLING_GRPC_URL);
+  scope.defer('billing', () => billing.close());
+  await waitFor(
+    () => billing.ready(2_000),
+    waitMs,
+    `billing does not answer at ${config.BILLING_GRPC_URL}; start it with \`bun run index.ts\` in billing/`,
+  );
+
+  const holds = openHolds(billing, log);
+  scope.defer('holds', () => holds.close());
+  const failures = metrics.counter('produce_failures_total', 'produces that failed and were left to the relay');
+  const relayed = metrics.counter('relayed_total', 'messages that the relay produced');
+  const productionDeps = {
+    producer,
+    slotOf: rules.slotOf,
+    produced: holds.produced,
+    onFailure: () => failures.inc(),
+    log,
+  };
+  const relay = startRelay({ ...productionDeps, billing, owner: newId(), onRelayed: (count) => relayed.inc(count) });
+  scope.defer('relay', () => relay.close());
+  scope.defer('productions', () => producer.idle());
+
+  const deps: AcceptDeps = {
+    rules: rules.current,
+    holds,
+    production: openProduction(productionDeps),
+    backlog: new Map(),
+    overflowAfter: config.OVERFLOW_AFTER,
+    inflightMax: config.INFLIGHT_MAX,
+    inflight: { messages: 0 },
+  };
+  metrics.gauge('inflight_messages', 'messages on their way to a hold', [], (gauge) =>
+    gauge.set(deps.inflight.messages),
+  );
+  const health = async () => {
+    const reached = await billing.ready(200).then(
+      () => true,
+      () => false,
+    );
+    return { ready: !scope.closing && reached, checks: { billing: reached, open: !scope.closing } };
+  };
+  const door = gatewayDoor(
+    {
+      service: 'gateway',
+      title: 'JSMS gateway',
+      description: 'Send messages: one or a thousand at a time, priced and held before they are accepted.',
+      log,
+      metrics,
+      health,
+    },
+    deps,
+    billing,
+  );
+  const http = listen(door, config.HOST, config.GATEWAY_HTTP_PORT, 'GATEWAY_HTTP_PORT');
+  scope.defer('http', () => http.stop());
+  log.info('ready', { http: http.port });
+  return { httpPort: http.port };
+}
+
+if (import.meta.main) {
+  const log = createLog('gateway', (process.env.LOG_LEVEL as 'info') || 'info');
+  await runMain(log, (scope) => start(readSettings(settings, process.env), scope, log));
+}

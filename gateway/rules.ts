@@ -1,0 +1,56 @@
+/** What a message is checked and priced by: operators, prices and line numbers, each a watched file. */
+import type { Log } from '../shared/log.ts';
+import { parseOperators } from '../shared/sms/operators.ts';
+import { parsePrices } from '../shared/sms/price.ts';
+import { buildRoutes } from '../shared/sms/routes.ts';
+import { parseSenders } from '../shared/sms/sender.ts';
+import { watchFile } from '../shared/watched-file.ts';
+import type { Config } from './config.ts';
+import type { Rules } from './message.ts';
+
+export type WatchedRules = { current(): Rules; slotOf(operator: string): number; close(): void };
+
+/** Throws a ConfigError with every problem when a file is bad at the start; later a bad version is refused and the old one stays. */
+export async function watchRules(config: Config, log: Log): Promise<WatchedRules> {
+  // Routing needs no secrets: operators' passwords live in the dispatcher's environment alone.
+  const operators = await watchFile(
+    config.OPERATORS_FILE,
+    (json) => {
+      const parsed = parseOperators(json, null);
+      if (!parsed.ok) return parsed;
+      const slots = new Map(parsed.file.operators.map(({ name, slot }) => [name, slot]));
+      return { ok: true, value: { routes: buildRoutes(parsed.file), slots } };
+    },
+    log,
+  );
+  const prices = await watchFile(
+    config.PRICES_FILE,
+    (json) => {
+      const parsed = parsePrices(json, operators.value.slots.keys());
+      return parsed.ok ? { ok: true, value: parsed.prices } : parsed;
+    },
+    log,
+  );
+  const senders = await watchFile(
+    config.SENDERS_FILE,
+    (json) => {
+      const parsed = parseSenders(json);
+      return parsed.ok ? { ok: true, value: parsed.senders } : parsed;
+    },
+    log,
+  );
+  const validS = { express: config.EXPRESS_VALID_S, normal: config.NORMAL_VALID_S };
+  return {
+    current: () => ({
+      routes: operators.value.routes,
+      prices: prices.value,
+      senders: senders.value,
+      pagesMax: config.PAGES_MAX,
+      validS,
+    }),
+    slotOf: (operator) => operators.value.slots.get(operator) ?? 0,
+    close: () => {
+      for (const file of [operators, prices, senders]) file.close();
+    },
+  };
+}
