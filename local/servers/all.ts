@@ -23,20 +23,42 @@ export type ServersOptions = Omit<StartOptions, 'port'> &
   Pick<KafkaOptions, 'heapMb'> &
   Pick<RedisOptions, 'maxmemory'>;
 
-/** Starts all of them at once; when one fails, or a signal comes, the others are ended and the first fault is thrown. */
-export async function allOrNone<T extends { stop(): Promise<void> }>(starts: readonly Promise<T>[]): Promise<T[]> {
-  const results = await Promise.allSettled(starts);
-  const fault = results.find((result) => result.status === 'rejected');
-  if (fault) {
-    await Promise.all(results.map((result) => (result.status === 'fulfilled' ? result.value.stop() : undefined)));
-    throw fault.reason;
-  }
-  return results.filter((result) => result.status === 'fulfilled').map((result) => result.value);
+type Startable = { stop(): Promise<void> };
+
+/**
+ * Starts all of them at once. When one fails, or the signal comes, the others are given up or ended, and the first fault
+ * is thrown.
+ */
+export async function allOrNone<T extends Startable>(
+  signal: AbortSignal | undefined,
+  starts: readonly ((signal: AbortSignal) => Promise<T>)[],
+): Promise<T[]> {
+  const fault = new AbortController();
+  const either = signal ? AbortSignal.any([signal, fault.signal]) : fault.signal;
+  let first: unknown = null;
+  const startOne = async (start: (signal: AbortSignal) => Promise<T>): Promise<T | null> => {
+    try {
+      return await start(either);
+    } catch (thrown) {
+      first ??= thrown;
+      fault.abort();
+      return null;
+    }
+  };
+  const results = await Promise.all(starts.map(startOne));
+  const started = results.filter((result) => result !== null);
+  if (first === null) return started;
+  await Promise.all(started.map((one) => one.stop()));
+  throw first;
 }
 
 /** Starts the three on free ports, with their data in `options.dir`. */
 export async function startServers(options: ServersOptions): Promise<LocalServers> {
-  const servers = await allOrNone([startKafka(options), startRedis(options), startPostgres(options)]);
+  const servers = await allOrNone<LocalServer>(options.signal, [
+    (signal) => startKafka({ ...options, signal }),
+    (signal) => startRedis({ ...options, signal }),
+    (signal) => startPostgres({ ...options, signal }),
+  ]);
   const [kafka, redis, postgres] = servers as [LocalServer, LocalServer, LocalServer];
   return {
     kafka,

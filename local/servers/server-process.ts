@@ -31,6 +31,8 @@ export type ServerSpec = {
   /** The base folder: logs/, run/ and the server's own data are in it. */
   dir: string;
   address: string;
+  /** Where it listens; default 127.0.0.1. */
+  host?: string;
   port: number;
   rank: number;
   launch: Launch;
@@ -89,8 +91,9 @@ function spawnDetached(launch: Launch, logFile: string): Promise<number> {
 
 /** Starts the program and waits until it answers. On any failure, and when stopped, nothing is left running. */
 async function startOnce(spec: ServerSpec, logFile: string): Promise<PidRecord> {
-  if (await isListening('127.0.0.1', spec.port)) {
-    throw new Error(`${spec.name}: port ${spec.port} of 127.0.0.1 is taken by another program; end that one.`);
+  const host = spec.host ?? '127.0.0.1';
+  if (await isListening(host, spec.port)) {
+    throw new Error(`${spec.name}: port ${spec.port} of ${host} is taken by another program; end that one.`);
   }
   const logStart = existsSync(logFile) ? statSync(logFile).size : 0;
   const pid = await spawnDetached(spec.launch, logFile);
