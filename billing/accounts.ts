@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { AppError } from '../shared/error.ts';
 import type { LedgerEvent } from '../shared/events.ts';
+import { failpoint } from '../shared/failpoint.ts';
 import { newId } from '../shared/id.ts';
 import { TOTAL_MAX_RIALS } from '../shared/money.ts';
 import type { Redis } from '../shared/redis.ts';
@@ -70,6 +71,7 @@ export async function topUp(
     });
   }
   if (outcome === 4) throw new AppError('insufficient_balance', 'A correction cannot take more than is available.');
+  failpoint('billing.topup_after_script');
   if (outcome === 0) publish(tag, event);
   return {
     answer: { user_id: userId, transaction_id: transactionId, amount, available: Number(available) },

@@ -1,4 +1,5 @@
 /** Hold, Claim, Settle, Relay: a batch becomes one script call per shard, and the answers go back in the batch's order. */
+
 import {
   type ClaimReply,
   type ClaimRequest,
@@ -16,6 +17,7 @@ import {
   type SettleResult,
 } from '../shared/billing.ts';
 import { AppError } from '../shared/error.ts';
+import { failpoint } from '../shared/failpoint.ts';
 import { publicationOf, type RecordFields } from './outcome.ts';
 import type { Scripts } from './scripts.ts';
 import { TAGS, tagOf } from './shard.ts';
@@ -165,6 +167,7 @@ export async function settle({ scripts }: MessageDeps, request: SettleRequest): 
         args.push(item.amount, item.error, item.flags.join(','));
       }
       const answers = (await scripts.settle(tag, ...args)) as ScriptAnswer[];
+      if (answers.length > 0) failpoint('billing.settle_after_script');
       answers.forEach((answer, i) => {
         results[shard.places[i] as number] = settleResult((shard.items[i] as Ref).message_id, answer);
       });

@@ -2,7 +2,9 @@
  * The sweeper: looks at every record whose time has come and at every ledger entry that nobody confirmed. One replica sweeps
  * a shard, by a lease in Redis; a replica that dies loses it within seconds.
  */
+
 import type { LedgerEvent } from '../shared/events.ts';
+import { failpoint } from '../shared/failpoint.ts';
 import { idTimeMs } from '../shared/id.ts';
 import type { Producer } from '../shared/kafka.ts';
 import { errorFields, type Log } from '../shared/log.ts';
@@ -45,12 +47,14 @@ export async function publishLedger(
   value: string,
 ): Promise<void> {
   await producer.send({ topic: TOPICS.ledger, value });
+  failpoint('billing.topup_after_publish');
   await redis.hdel(`${tag}:ledger`, id);
 }
 
 async function sweepRecords(deps: SweeperDeps, tag: string): Promise<boolean> {
   const found = (await deps.scripts.sweep(tag, deps.owner, LEASE_MS, BATCH)) as [string, ...string[]][] | null;
   if (found === null) return false;
+  if (found.length > 0) failpoint('billing.sweep_after_script');
   const confirmed: (string | number)[] = [];
   await Promise.all(
     found.map(async ([id, ...fields]) => {
@@ -60,6 +64,7 @@ async function sweepRecords(deps: SweeperDeps, tag: string): Promise<boolean> {
       confirmed.push(id, publication.version);
     }),
   ).catch((thrown) => deps.log.warn('sweep_publish_failed', errorFields(thrown)));
+  if (confirmed.length > 0) failpoint('billing.sweep_after_publish');
   if (confirmed.length > 0) await deps.scripts.confirm(tag, confirmed.length / 2, ...confirmed, 0);
   deps.onSwept(found.length);
   await sweepLedger(deps, tag);

@@ -26,7 +26,17 @@ export type Submission = {
  */
 export type SubmitOutcome =
   /** Some parts may have been refused: acceptedParts < parts is a partial acceptance, never resent. */
-  | { kind: 'accepted'; operatorIds: string[]; acceptedParts: number; parts: number; linkFault: false }
+  | {
+      kind: 'accepted';
+      operatorIds: string[];
+      acceptedParts: number;
+      parts: number;
+      linkFault: false;
+      /** Of a partial acceptance: the error of the worst part. */
+      partError?: string;
+      /** Some part was throttled, though it may have been accepted later: the rate is too high all the same. */
+      throttled?: boolean;
+    }
   /** `wrongNetwork`: refused because the number belongs to another operator now. */
   | { kind: 'rejected'; error: string; wrongNetwork: boolean; linkFault: boolean }
   | { kind: 'transient'; error: string; linkFault: boolean }
@@ -59,6 +69,23 @@ export type ConnectorState = {
   }[];
   inflight: number;
   windowSize: number;
+  /** SMPP: what came over the links besides answers, since the start. */
+  counters?: {
+    /** Receipts with a final state, handed on. */
+    receipts: number;
+    /** Answered with a system error because `onReceipt` rejected, or with queue full because too many waited for it. */
+    receiptsRefused: number;
+    /** Without a change (accepted, en route) or without an id. */
+    receiptsIgnored: number;
+    /** From handsets: answered and dropped. */
+    messagesIgnored: number;
+    /** Answers to submits that had timed out, or that nobody asked for. */
+    lateAnswers: number;
+    /** PDUs that could not be read. */
+    malformed: number;
+    /** Links lost while bound. */
+    linksLost: number;
+  };
 };
 
 export type Connector = {
@@ -77,5 +104,9 @@ export type Connector = {
 export type ConnectorEvents = {
   /** Readiness or free slots came back: the pump may go on. */
   onReady(): void;
-  onReceipt(receipt: OperatorReceipt): void;
+  /**
+   * SMPP answers the operator only after this has returned or resolved; a throw or a rejection answers with a system error, so
+   * that the operator sends the receipt again.
+   */
+  onReceipt(receipt: OperatorReceipt): void | Promise<void>;
 };

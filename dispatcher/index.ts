@@ -1,6 +1,8 @@
 /** dispatcher: routes messages by number, submits them to the operators, retries, and publishes the outcomes. */
+
 import { readSettings } from '../shared/config.ts';
 import type { ReceiptEvent } from '../shared/events.ts';
+import { failpoint } from '../shared/failpoint.ts';
 import { connectBilling } from '../shared/grpc.ts';
 import { listen } from '../shared/http.ts';
 import { newId } from '../shared/id.ts';
@@ -65,6 +67,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
       error: receipt.error,
       at: receipt.at,
     };
+    failpoint('dispatcher.receipt_before_produce');
     return producer.send({ topic: TOPICS.status, value: JSON.stringify(event) });
   };
   const submits = metrics.counter('submits_total', 'submits by operator, lane and outcome', [

@@ -2,7 +2,9 @@
  * From Kafka to the operators' queues: a consumer of its own per lane, so that no lane waits for another, and one for retries.
  * Handlers only take records and return; an operator whose queue is full pauses the partitions its records come from.
  */
+
 import { decodeMessage, decodeRetry } from '../shared/events.ts';
+import { failpoint } from '../shared/failpoint.ts';
 import type { KafkaClient, RecordBatch, Stream } from '../shared/kafka.ts';
 import type { Log } from '../shared/log.ts';
 import { LANES, type Lane, TOPICS } from '../shared/topics.ts';
@@ -70,6 +72,7 @@ export async function openIntake(deps: IntakeDeps): Promise<Intake> {
 
   const rooms = openRooms(
     (work) => {
+      failpoint('dispatcher.retry_released');
       if (enter(work)) route(work.event.lane, work);
       onTaken();
     },

@@ -5,8 +5,10 @@
  * process dies becomes `unknown`. A claim is good for CLAIM_GOOD_MS by this process' monotonic clock; one that waited longer
  * is handed back and claimed anew before it is submitted.
  */
+
 import { ClaimCode, type ClaimResult } from '../shared/billing.ts';
 import { AppError } from '../shared/error.ts';
+import { failpoint } from '../shared/failpoint.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import type { OperatorSettings } from '../shared/sms/operators.ts';
 import type { Lane } from '../shared/topics.ts';
@@ -129,6 +131,7 @@ export function createPump(deps: PumpDeps): Pump {
             lane,
             validUntil: event.valid_until,
           });
+    failpoint('dispatcher.after_submit');
     const now = performance.now();
     submitting -= 1;
     submitted += 1;
@@ -170,6 +173,7 @@ export function createPump(deps: PumpDeps): Pump {
     claiming += 1;
     const { event, attempt } = work;
     const at = performance.now();
+    failpoint('dispatcher.before_claim');
     try {
       const result = await records.claim({
         user_id: event.user_id,
@@ -180,6 +184,7 @@ export function createPump(deps: PumpDeps): Pump {
         unknown_wait_ms: settings.unknownWaitMs,
       });
       if (result.code === ClaimCode.CLAIMED) {
+        failpoint('dispatcher.after_claim');
         (lane === 'express' ? ready.express : ready.others).push({ work, lane, at });
       } else {
         rate.giveBack(1);

@@ -7,6 +7,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { ClaimCode, type ClaimResult, Outcome, type SettleItem, type SettleResult } from '../shared/billing.ts';
+import { failpoint } from '../shared/failpoint.ts';
 import type { Producer } from '../shared/kafka.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import { TOPICS } from '../shared/topics.ts';
@@ -123,6 +124,7 @@ export async function settleOutcome(
   }
   const result = await settleUntilAnswered(deps, item);
   if (result === null) return 'ended';
+  failpoint('dispatcher.after_settle');
   if (item.outcome !== Outcome.SENT) {
     deps.log.info('not_accepted', {
       message_id: item.message_id,
@@ -133,6 +135,7 @@ export async function settleOutcome(
     });
   }
   await publish(deps, work, result);
+  failpoint('dispatcher.after_publish');
   work.done();
   return 'ended';
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { HoldCode, type HoldGroup, type HoldGroupReply, HoldOutcome } from '../shared/billing.ts';
 import { AppError, ERRORS, type ErrorCode, toAppError } from '../shared/error.ts';
 import type { MessageEvent } from '../shared/events.ts';
+import { failpoint } from '../shared/failpoint.ts';
 import { newId } from '../shared/id.ts';
 import type { Holds } from './holds.ts';
 import { composeMessage, type Rules, type SendItem } from './message.ts';
@@ -143,6 +144,7 @@ export async function accept(
     if (code !== HoldCode.OK) throw refusalOf(code);
     rememberBacklog(deps, userId, reply.open);
   }
+  failpoint('gateway.after_hold');
   deps.production.produce(event, value);
   return { answer, replayed: false };
 }

@@ -2,6 +2,7 @@
 
 import type { Ref } from '../shared/billing.ts';
 import { decodeMessage, type MessageEvent } from '../shared/events.ts';
+import { failpoint } from '../shared/failpoint.ts';
 import type { BillingClient } from '../shared/grpc.ts';
 import type { Producer } from '../shared/kafka.ts';
 import { errorFields, type Log } from '../shared/log.ts';
@@ -35,6 +36,7 @@ async function produceOne(
   value: string,
 ): Promise<void> {
   await producer.send({ topic: TOPIC[event.lane], slot: slotOf(event.operator), value });
+  failpoint('gateway.after_produce');
   produced({ user_id: event.user_id, message_id: event.id });
 }
 
@@ -61,6 +63,7 @@ export type RelayDeps = ProductionDeps & { billing: BillingClient; owner: string
 
 async function relayOnce(deps: RelayDeps): Promise<boolean> {
   const { events } = await deps.billing.call('Relay', { owner: deps.owner, max: RELAY_MAX }, RELAY_DEADLINE_MS);
+  if (events.length > 0) failpoint('gateway.relay_before_produce');
   await Promise.all(
     events.map((value) => {
       const event = decodeMessage(value);
@@ -69,6 +72,7 @@ async function relayOnce(deps: RelayDeps): Promise<boolean> {
     }),
   );
   if (events.length > 0) {
+    failpoint('gateway.relay_after_produce');
     deps.onRelayed(events.length);
     deps.log.info('relayed', { messages: events.length });
   }

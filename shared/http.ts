@@ -26,6 +26,10 @@ export type DoorOptions = {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
+/** A POST may come without a body (a top-up says all in its URL). */
+const hasBody = ({ headers }: Request): boolean =>
+  headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0;
+
 /** Reads a JSON body strictly: its size, its media type, UTF-8 without replacement, JSON. Throws an AppError. */
 export async function readJson(request: Request): Promise<unknown> {
   if (Number(request.headers.get('content-length') ?? 0) > BODY_MAX_BYTES) {
@@ -94,7 +98,7 @@ export function requestIdOf(request: Request): string {
 export function createDoor({ service, title, description, log, metrics, health }: DoorOptions) {
   const refused = metrics.counter('http_refused_total', 'requests answered with a problem, by code', ['code']);
   return new Elysia({ name: service, normalize: false, aot: true })
-    .onParse({ as: 'global' }, ({ request }) => readJson(request))
+    .onParse({ as: 'global' }, ({ request }) => (hasBody(request) ? readJson(request) : undefined))
     .onError({ as: 'global' }, ({ code, error, request }) => {
       const problem = fromElysia(code, error);
       const requestId = requestIdOf(request);

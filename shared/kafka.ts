@@ -4,6 +4,7 @@
  */
 import { type Consumer, Kafka, type Producer as KafkaProducer, logLevel } from 'kafkajs';
 import { coalesce } from './coalesce.ts';
+import { failpoint } from './failpoint.ts';
 import { errorFields, type Log } from './log.ts';
 import { lanePartition, PARTITIONS, retryPartition, TOPICS } from './topics.ts';
 
@@ -255,6 +256,7 @@ async function openStream(
     }
     if (offsets.length === 0) return;
     const nexts = moved.map((mark) => mark.next);
+    if (tracked) failpoint('dispatcher.before_commit');
     // Outside any handler, where a rebalance in the middle costs a redelivery and nothing else.
     await consumer.commitOffsets(offsets);
     moved.forEach((mark, i) => {
