@@ -81,11 +81,9 @@ export function fieldsOf(value: unknown, place: Place): Fields | undefined {
   };
 }
 
-/** The entries of an object whose keys are names that the file chooses. */
-export function entriesOf(value: unknown, place: Place): [string, unknown][] {
-  if (isObject(value)) return Object.entries(value);
-  place.refuse('must be an object');
-  return [];
+/** The entries of an object whose keys are names that the file chooses; undefined, with the problem noted, for anything else. */
+export function entriesOf(value: unknown, place: Place): [string, unknown][] | undefined {
+  return isObject(value) ? Object.entries(value) : place.refuse('must be an object');
 }
 
 /** @param scale multiplies what the file says, so that a rule can answer in another unit (seconds to milliseconds) */

@@ -84,7 +84,7 @@ const httpHeaders =
   (value, place) => {
     const headers = new Map<string, string>();
     const seen = new Set<string>();
-    for (const [name, raw] of entriesOf(value, place)) {
+    for (const [name, raw] of entriesOf(value, place) ?? []) {
       const at = place.inside(name);
       if (!HEADER_NAME.test(name)) at.refuse('is not the name of a header');
       else if (OWN_HEADERS.test(name)) at.refuse('is written by the connector itself');

@@ -36,7 +36,7 @@ export const statusOverrides =
   (value, place) => {
     const hundreds: Record<string, OutcomeClass> = {};
     const exact: Record<string, OutcomeClass> = {};
-    for (const [key, name] of entriesOf(value, place)) {
+    for (const [key, name] of entriesOf(value, place) ?? []) {
       const at = place.inside(key);
       const outcome = choice(...OUTCOME_CLASSES)(name, at);
       if (connector === 'http' && /^[2-5]xx$/.test(key)) fillHundred(hundreds, Number(key[0]), outcome);

@@ -109,6 +109,7 @@ const operatorsRule =
   (value, place) => {
     const drafts: Draft[] = [];
     const entries = entriesOf(value, place);
+    if (!entries) return undefined;
     if (entries.length > OPERATORS_MAX) return place.refuse(`must have at most ${OPERATORS_MAX} entries`);
     for (const [name, raw] of entries) {
       const at = place.inside(name);
@@ -183,7 +184,8 @@ const portedRule =
   (names: ReadonlySet<string>): Rule<Map<string, string>> =>
   (value, place) => {
     const ported = new Map<string, string>();
-    for (const [at, [key, name]] of entriesOf(value, place).entries()) {
+    const entries = entriesOf(value, place) ?? [];
+    for (const [at, [key, name]] of entries.entries()) {
       const entry = place.inside(at);
       const phone = parsePhone(key);
       if (phone === null) entry.refuse('the number is not an Iranian mobile number');

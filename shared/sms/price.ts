@@ -61,7 +61,9 @@ export function priceOf(
 ): number {
   const row = (message.operator === null ? undefined : prices.byOperator.get(message.operator)) ?? prices.others;
   const rials = row[`${message.type}/${message.encoding}`] * message.pages;
-  if (!Number.isSafeInteger(rials) || rials <= 0) throw new RangeError('a price that is no positive safe integer');
+  if (!Number.isInteger(message.pages) || !Number.isSafeInteger(rials) || rials <= 0) {
+    throw new RangeError('a price that is no positive safe integer');
+  }
   return rials;
 }
 

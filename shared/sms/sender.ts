@@ -48,7 +48,7 @@ export function readSenders(path: string): SendersResult {
 
 const accountsRule: Rule<Map<string, { fallback: string | null; allowed: Set<string> }>> = (value, place) => {
   const accounts = new Map<string, { fallback: string | null; allowed: Set<string> }>();
-  for (const [userId, raw] of entriesOf(value, place)) {
+  for (const [userId, raw] of entriesOf(value, place) ?? []) {
     const inside = place.inside(userId);
     if (!USER_ID.test(userId)) inside.refuse('is not a user_id: 1 to 64 letters, digits, _, . or -');
     const fields = fieldsOf(raw, inside);
