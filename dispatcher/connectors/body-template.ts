@@ -1,6 +1,7 @@
 /** A request's body (or URL) with placeholders such as `{text}`, compiled once and filled per message. */
 
-const PLACEHOLDERS = ['message_id', 'to', 'from', 'text', 'encoding', 'pages', 'attempt', 'lane'] as const;
+import { PLACEHOLDERS } from '../../shared/sms/operator-http.ts';
+
 export type Placeholder = (typeof PLACEHOLDERS)[number];
 export type PlaceholderValues = Readonly<Record<Placeholder, string>>;
 export type Escape = (value: string) => string;

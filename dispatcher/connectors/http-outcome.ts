@@ -2,13 +2,13 @@
  * What an HTTP operator's status means for the message (DESIGN.md, outcomes at an operator). A pure table, so that an operator
  * whose API differs is a line in operator.json.
  */
+import type { OutcomeClass, StatusOverrides } from '../../shared/sms/operators.ts';
 import type { SubmitOutcome } from '../connector.ts';
 import type { HttpAnswer } from './http-answer.ts';
 
-export type OutcomeKind = 'accepted' | 'rejected' | 'transient' | 'throttled' | 'unknown';
 export type HttpOutcomeRules = {
   /** Status → outcome, before everything else; e.g. 404 of an API that answers it for unknown numbers. */
-  statuses: Readonly<Record<string, OutcomeKind>>;
+  statuses: StatusOverrides;
   /** Statuses that say "this number belongs to another operator now". */
   wrongNetwork: readonly number[];
   /** Path of the operator's id in the JSON answer, split at its dots. */
@@ -20,7 +20,7 @@ export const RETRY_AFTER_MAX_MS = 300_000;
 /** An id longer than this is none of ours to keep. */
 const OPERATOR_ID_MAX_LENGTH = 128;
 
-export function outcomeKind(status: number, rules: HttpOutcomeRules): OutcomeKind {
+export function outcomeKind(status: number, rules: HttpOutcomeRules): OutcomeClass {
   const overridden = rules.statuses[String(status)];
   if (overridden) return overridden;
   if (rules.wrongNetwork.includes(status)) return 'rejected';
@@ -32,6 +32,13 @@ export function outcomeKind(status: number, rules: HttpOutcomeRules): OutcomeKin
   if (status === 503) return 'transient';
   return 'unknown';
 }
+
+/**
+ * The link set up wrongly (who asks, and where), or the operator's front saying that nothing answers behind it. A 500 or 503 may be of
+ * this message alone, so it does not feed the breaker.
+ */
+const isLinkStatus = (status: number): boolean =>
+  status < 400 || status === 401 || status === 403 || status === 502 || status === 504;
 
 /** @param now epoch milliseconds, for a Retry-After that is a date */
 export function httpOutcome(answer: HttpAnswer, parts: number, rules: HttpOutcomeRules, now: number): SubmitOutcome {
@@ -52,9 +59,9 @@ export function httpOutcome(answer: HttpAnswer, parts: number, rules: HttpOutcom
         : { kind, error, retryAfterMs, linkFault: false };
     }
     case 'transient':
-      return { kind, error, linkFault: status < 400 || status === 401 || status === 403 || status >= 500 };
+      return { kind, error, linkFault: isLinkStatus(status) };
     case 'unknown':
-      return { kind, error, operatorIds: [], linkFault: status >= 500 };
+      return { kind, error, operatorIds: [], linkFault: isLinkStatus(status) };
   }
 }
 

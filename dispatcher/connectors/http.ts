@@ -2,39 +2,21 @@
  * The HTTP connector: one request per message. What an answer means is http-outcome.ts; whether a request without an answer
  * may have been written is known by http-client.ts: never written is `transient`, perhaps written is `unknown`.
  */
+import type { HttpSettings } from '../../shared/sms/operator-http.ts';
 import type { Connector, ConnectorEvents, Submission, SubmitOutcome } from '../connector.ts';
 import { compileTemplate, escapeFor, escapeUrl, type PlaceholderValues } from './body-template.ts';
 import { createHttpClient, type ExchangeFailure } from './http-client.ts';
-import { type HttpOutcomeRules, httpOutcome, type OutcomeKind } from './http-outcome.ts';
-
-export type HttpConnectorSettings = {
-  /** May hold placeholders in its path and query; http or https; a user and password in it become basic authentication. */
-  url: string;
-  method: string;
-  headers: Readonly<Record<string, string>>;
-  /** A template; null for the default JSON. Methods without a body (GET, HEAD, DELETE) send none. */
-  body: string | null;
-  /** Dotted path of the operator's id in the answer. */
-  idPath: string;
-  /** For connecting (at most CONNECT_MAX_MS of it), and again from the write to the whole answer. */
-  timeoutMs: number;
-  windowSize: number;
-  statuses: Readonly<Record<string, OutcomeKind>>;
-  wrongNetwork: readonly number[];
-};
+import { type HttpOutcomeRules, httpOutcome } from './http-outcome.ts';
 
 export type Clock = { /** Epoch milliseconds. */ now(): number };
 
 const CONNECT_MAX_MS = 5_000;
 /** Less than the shortest default of common servers (Node closes an idle connection after 5 s). */
 const IDLE_MS = 4_000;
-const DEFAULT_BODY =
-  '{"message_id":"{message_id}","to":"{to}","from":"{from}","text":"{text}","encoding":"{encoding}"}';
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e]*$/;
 /** What frames the request; a second one of these would make two requests of one. */
 const OWN_HEADERS = /^(?:host|content-length|transfer-encoding|connection|expect|upgrade|te|trailer)$/i;
-const BODILESS = new Set(['GET', 'HEAD', 'DELETE']);
 
 /**
  * Throws when a header could not be written as it is.
@@ -43,7 +25,7 @@ const BODILESS = new Set(['GET', 'HEAD', 'DELETE']);
  */
 export function createHttpConnector(
   _name: string,
-  settings: HttpConnectorSettings,
+  settings: HttpSettings,
   events: ConnectorEvents,
   clock: Clock = Date,
 ): Connector {
@@ -117,7 +99,7 @@ function unanswered(failure: ExchangeFailure): SubmitOutcome {
 }
 
 /** Everything of a request that does not depend on the message is built once. */
-function compileRequest(settings: HttpConnectorSettings): (submission: Submission) => string {
+function compileRequest(settings: HttpSettings): (submission: Submission) => string {
   const { method } = settings;
   const url = new URL(settings.url);
   // The URL parser percent-encodes the placeholders' braces; they are read from the text as it was written.
@@ -139,11 +121,11 @@ function compileRequest(settings: HttpConnectorSettings): (submission: Submissio
   }
   if (!names.has('accept')) fixed += 'Accept: application/json\r\n';
 
-  if (BODILESS.has(method)) return (submission) => `${method} ${line(valuesOf(submission))} HTTP/1.1\r\n${fixed}\r\n`;
+  if (settings.body === null) return (submission) => `${method} ${line(valuesOf(submission))} HTTP/1.1\r\n${fixed}\r\n`;
 
   const contentType = Object.entries(settings.headers).find(([name]) => name.toLowerCase() === 'content-type')?.[1];
   if (contentType === undefined) fixed += 'Content-Type: application/json; charset=utf-8\r\n';
-  const fill = compileTemplate(settings.body ?? DEFAULT_BODY, escapeFor(contentType ?? 'application/json'));
+  const fill = compileTemplate(settings.body, escapeFor(contentType ?? 'application/json'));
   return (submission) => {
     const values = valuesOf(submission);
     const body = fill(values);

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import net from 'node:net';
 import type { Connector, Submission, SubmitOutcome } from '../../../dispatcher/connector.ts';
-import { createHttpConnector, type HttpConnectorSettings } from '../../../dispatcher/connectors/http.ts';
+import { createHttpConnector } from '../../../dispatcher/connectors/http.ts';
+import type { HttpSettings } from '../../../shared/sms/operators.ts';
 import { selfSignedCertificate } from './certificate.ts';
 import { type Arrival, answer, type FakeOperator, fakeHttpOperator, until } from './fake-http-operator.ts';
 
@@ -21,10 +22,10 @@ const SUBMISSION: Submission = {
   lane: 'express',
   validUntil: Number.MAX_SAFE_INTEGER,
 };
-const SETTINGS: Omit<HttpConnectorSettings, 'url'> = {
+const SETTINGS: Omit<HttpSettings, 'url'> = {
   method: 'POST',
   headers: {},
-  body: null,
+  body: '{"message_id":"{message_id}","to":"{to}","from":"{from}","text":"{text}","encoding":"{encoding}"}',
   idPath: 'id',
   timeoutMs: 2_000,
   windowSize: 4,
@@ -38,7 +39,7 @@ async function operatorThat(onRequest: (arrival: Arrival, nth: number) => void):
   return operator;
 }
 
-function connectorTo(url: string, settings: Partial<HttpConnectorSettings> = {}, onReady = () => undefined): Connector {
+function connectorTo(url: string, settings: Partial<HttpSettings> = {}, onReady = () => undefined): Connector {
   const connector = createHttpConnector(
     'MTN',
     { ...SETTINGS, url, ...settings },
@@ -104,7 +105,7 @@ describe('the request', () => {
 
   test('a GET carries the message in its query and has no body', async () => {
     const operator = await operatorThat(({ socket }) => socket.write(answer(200, '{"id":"1"}')));
-    const connector = connectorTo(`${operator.url}/send?to={to}&text={text}`, { method: 'GET' });
+    const connector = connectorTo(`${operator.url}/send?to={to}&text={text}`, { method: 'GET', body: null });
     await connector.submit({ ...SUBMISSION, text: 'ی &\r\nX: y' });
     const line = operator.arrivals[0]?.line.split(' ')[1] ?? '';
     const query = new URL(line, operator.url).searchParams;
@@ -145,10 +146,11 @@ describe('what an answer means', () => {
     [418, { kind: 'transient', error: 'http_418', linkFault: false }],
     [422, { kind: 'rejected', error: 'http_422', wrongNetwork: false, linkFault: false }],
     [429, { kind: 'throttled', error: 'http_429', linkFault: false }],
-    [500, { kind: 'unknown', error: 'http_500', operatorIds: [], linkFault: true }],
+    [500, { kind: 'unknown', error: 'http_500', operatorIds: [], linkFault: false }],
     [502, { kind: 'transient', error: 'http_502', linkFault: true }],
-    [503, { kind: 'transient', error: 'http_503', linkFault: true }],
+    [503, { kind: 'transient', error: 'http_503', linkFault: false }],
     [504, { kind: 'unknown', error: 'http_504', operatorIds: [], linkFault: true }],
+    [599, { kind: 'unknown', error: 'http_599', operatorIds: [], linkFault: false }],
   ];
   test.each(cases)('%i is the outcome of the table', async (status, outcome) => {
     const operator = await operatorThat(({ socket }) => socket.write(answer(status, '{"id":"x"}')));

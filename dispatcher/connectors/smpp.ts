@@ -1,0 +1,249 @@
+/**
+ * The SMPP 3.4 connector: several binds at one operator, each with its own window. A message goes over one bind, the one with
+ * the most room; its parts' outcomes become one (smpp-outcome.ts). What comes back as deliver_sm becomes a receipt.
+ *
+ * smpp-session.ts is one connection, smpp-bind.ts keeps one up and holds its window, smpp-sending.ts follows one message,
+ * smpp-parts.ts writes it, smpp-pdu.ts has the bytes, receipt.ts and statuses.ts what the operator means.
+ */
+import { readFileSync } from 'node:fs';
+import tls from 'node:tls';
+import type { SmppSettings } from '../../shared/sms/operator-smpp.ts';
+import type {
+  Connector,
+  ConnectorEvents,
+  ConnectorState,
+  OperatorReceipt,
+  Submission,
+  SubmitOutcome,
+} from '../connector.ts';
+import type { Clock } from './http.ts';
+import { normaliseId, readReceipt, receiptId, receiptTime } from './receipt.ts';
+import { createReferences } from './references.ts';
+import { type Bind, type BindEvents, createBind } from './smpp-bind.ts';
+import { partsOf } from './smpp-parts.ts';
+import { deliverSmResp, readDeliverSm, type SubmitFields } from './smpp-pdu.ts';
+import { createSending } from './smpp-sending.ts';
+import { ESME_RINVCMDLEN, ESME_RMSGQFUL, ESME_ROK, ESME_RSYSERR } from './statuses.ts';
+
+/** One timer for every timeout, pause and enquiry of the connector; each is late by at most this. */
+const TICK_MS = 50;
+/** Receipts that wait for `onReceipt`; past it the operator is told to send them again. */
+const RECEIPTS_WAITING_MAX = 10_000;
+/** At a close, how long receipts may take to be kept before their links go; the operator sends the rest again. */
+const RECEIPTS_CLOSE_MS = 2_000;
+
+/**
+ * Starts to connect at once and goes on for ever. Throws when the certificate file of the settings cannot be read.
+ * @param events `onReady` is called once per turn of the event loop in which slots came free or a bind was made
+ * @param clock for validity and receipts' times; deadlines use the monotonic clock
+ */
+export function createSmppConnector(
+  _name: string,
+  settings: SmppSettings,
+  events: ConnectorEvents,
+  clock: Clock = Date,
+): Connector {
+  const windowSize = settings.windowSize * settings.binds;
+  const references = createReferences();
+  const counters: NonNullable<ConnectorState['counters']> = {
+    receipts: 0,
+    receiptsRefused: 0,
+    receiptsIgnored: 0,
+    messagesIgnored: 0,
+    lateAnswers: 0,
+    malformed: 0,
+    linksLost: 0,
+  };
+  let concatenation = Math.floor(Math.random() * 0x10000);
+  let submitting = 0;
+  let receiptsWaiting = 0;
+  let announcing = false;
+  let closed: Promise<void> | null = null;
+  let unbindAt = Number.POSITIVE_INFINITY;
+  let onLinksClosed: (() => void) | null = null;
+
+  const announce = (): void => {
+    if (announcing || closed) return;
+    announcing = true;
+    setImmediate(() => {
+      announcing = false;
+      if (!closed && senders.some((bind) => bind.free > 0)) events.onReady();
+    });
+  };
+
+  const bindEvents: BindEvents = {
+    onRoom: announce,
+    onDeliver: (frame, sequence, respond) =>
+      void answerDeliver(frame, (status) => respond(deliverSmResp(status, sequence))),
+    onLateAnswer: () => void counters.lateAnswers++,
+    onLinkLost: () => void counters.linksLost++,
+  };
+  const trusted = trustedAuthorities(settings);
+  const senderRole = settings.bind === 'transceiver' ? 'transceiver' : 'transmitter';
+  const senders = Array.from({ length: settings.binds }, () =>
+    createBind(settings, senderRole, settings.windowSize, trusted, bindEvents),
+  );
+  const receivers =
+    settings.bind === 'transceiver' ? [] : senders.map(() => createBind(settings, 'receiver', 0, trusted, bindEvents));
+  const binds: readonly Bind[] = [...senders, ...receivers];
+
+  /** The answer is the operator's leave to forget the receipt, so it waits until the receipt is kept here. */
+  const answerDeliver = async (frame: Buffer, respond: (status: number) => void): Promise<void> => {
+    const receipt = readOperatorReceipt(frame);
+    if (typeof receipt === 'number') {
+      respond(receipt);
+      return;
+    }
+    if (receiptsWaiting >= RECEIPTS_WAITING_MAX) {
+      counters.receiptsRefused += 1;
+      respond(ESME_RMSGQFUL);
+      return;
+    }
+    receiptsWaiting += 1;
+    try {
+      const kept = events.onReceipt(receipt);
+      if (kept) await kept;
+      counters.receipts += 1;
+      respond(ESME_ROK);
+    } catch {
+      counters.receiptsRefused += 1;
+      respond(ESME_RSYSERR);
+    } finally {
+      receiptsWaiting -= 1;
+    }
+  };
+
+  /** @returns a status to answer with at once where there is nothing to hand on */
+  const readOperatorReceipt = (frame: Buffer): OperatorReceipt | number => {
+    const deliver = readDeliverSm(frame);
+    if (!deliver) {
+      counters.malformed += 1;
+      return ESME_RINVCMDLEN;
+    }
+    const receipt = readReceipt(deliver);
+    if (!receipt) {
+      counters.messagesIgnored += 1;
+      return ESME_ROK;
+    }
+    const operatorId = receiptId(receipt, settings.receiptId);
+    if (receipt.status === null || operatorId === '') {
+      counters.receiptsIgnored += 1;
+      return ESME_ROK;
+    }
+    const messageId = receipt.reference === null ? undefined : references.find(receipt.reference, deliver.source);
+    return {
+      operatorId,
+      ...(messageId === undefined ? {} : { messageId }),
+      status: receipt.status,
+      error: receipt.status === 'delivered' ? null : receipt.error,
+      at: receiptTime(receipt.doneAt, clock.now()),
+    };
+  };
+
+  const roomiest = (): Bind | null => {
+    let best: Bind | null = null;
+    for (const bind of senders) if (bind.free > (best?.free ?? 0)) best = bind;
+    return best;
+  };
+
+  const submit = (submission: Submission): Promise<SubmitOutcome> => {
+    if (closed) return Promise.resolve(released('closed', false));
+    const bind = roomiest();
+    if (!bind) {
+      const unbound = !senders.some(({ bound }) => bound);
+      return Promise.resolve(released(unbound ? 'not_bound' : 'window_full', unbound));
+    }
+    const reference = references.open(submission.messageId, submission.to);
+    const fields = writeParts(submission, reference);
+    if (!fields) {
+      references.close(reference, false);
+      return Promise.resolve({ kind: 'rejected', error: 'unwritable', wrongNetwork: false, linkFault: false });
+    }
+    submitting += 1;
+    return new Promise((resolve) => {
+      const sending = createSending(
+        fields,
+        bind,
+        () => clock.now() < submission.validUntil,
+        (outcome) => {
+          submitting -= 1;
+          references.close(reference, outcome.kind === 'unknown');
+          resolve(withOperatorIds(outcome, settings));
+        },
+      );
+      bind.submit(sending.parts);
+    });
+  };
+
+  const writeParts = (submission: Submission, reference: number): SubmitFields[] | null => {
+    concatenation = (concatenation + 1) & 0xffff;
+    try {
+      return partsOf(submission, settings, reference, concatenation, clock.now());
+    } catch (thrown) {
+      if (thrown instanceof RangeError) return null;
+      throw thrown;
+    }
+  };
+
+  const tick = (): void => {
+    const now = performance.now();
+    for (const bind of binds) bind.tick(now);
+    if (closed) tickClose(now);
+  };
+
+  const tickClose = (now: number): void => {
+    if (submitting > 0) return;
+    if (unbindAt === Number.POSITIVE_INFINITY) unbindAt = now + RECEIPTS_CLOSE_MS;
+    if (receiptsWaiting > 0 && now < unbindAt) return;
+    for (const bind of binds) bind.close();
+    if (!binds.every(({ state }) => state === 'closed')) return;
+    clearInterval(timer);
+    onLinksClosed?.();
+  };
+
+  const timer = setInterval(tick, TICK_MS);
+  tick();
+
+  return {
+    windowSize,
+    get free() {
+      return closed ? 0 : senders.reduce((sum, bind) => sum + bind.free, 0);
+    },
+    get ready() {
+      return !closed && senders.some(({ carries }) => carries);
+    },
+    submit,
+    state: () => ({
+      connector: 'smpp',
+      ready: !closed && senders.some(({ carries }) => carries),
+      binds: binds.map(({ state, inflight, reconnects, lastError }) => ({ state, inflight, reconnects, lastError })),
+      inflight: senders.reduce((sum, bind) => sum + bind.inflight, 0),
+      windowSize,
+      counters: { ...counters },
+    }),
+    close() {
+      closed ??= new Promise((resolve) => {
+        onLinksClosed = resolve;
+        for (const bind of binds) bind.drain();
+      });
+      return closed;
+    },
+  };
+}
+
+const released = (error: string, linkFault: boolean): SubmitOutcome => ({ kind: 'released', error, linkFault });
+
+/** Ids in the form in which the receipts' will be. */
+function withOperatorIds(outcome: SubmitOutcome, settings: SmppSettings): SubmitOutcome {
+  const form = settings.receiptId.response;
+  if (form !== 'as_is' && (outcome.kind === 'accepted' || outcome.kind === 'unknown')) {
+    outcome.operatorIds = outcome.operatorIds.map((id) => normaliseId(id, form));
+  }
+  return outcome;
+}
+
+/** The system's authorities and the operator's own; undefined leaves it to the runtime. */
+function trustedAuthorities({ tls: secure }: SmppSettings): string[] | undefined {
+  if (!secure?.caFile) return undefined;
+  return [...tls.rootCertificates, readFileSync(secure.caFile, 'utf8')];
+}
