@@ -50,7 +50,7 @@ type Context = {
   signal: AbortSignal;
 };
 
-const MAY_TAKE_TO_COME_UP_MS = 30_000;
+const MAY_TAKE_TO_COME_UP_MS = 20_000;
 
 const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, '');
 
@@ -100,9 +100,10 @@ function wantedServers(settings: LocalSettings): Wanted[] {
 const addressOf = ({ where }: Wanted): string => `${where.host}:${where.port}`;
 
 /** Whether it answers and is fit; waits for one that is coming up. Throws the sentence that says what is wrong. */
-async function isThere(wanted: Wanted, signal: AbortSignal): Promise<boolean> {
+async function isThere(wanted: Wanted, { signal, say }: Context): Promise<boolean> {
   let fitness = await wanted.fitness();
   if (fitness.state === 'starting') {
+    say(`${fitness.reason} Waiting for it, ${MAY_TAKE_TO_COME_UP_MS / 1_000} s at most …`);
     const settled = async () => {
       fitness = await wanted.fitness();
       return fitness.state !== 'starting';
@@ -192,7 +193,7 @@ async function startNatively(
  */
 export async function bringUp(settings: LocalSettings, context: Context): Promise<Infra> {
   const all = wantedServers(settings);
-  const there = await Promise.all(all.map((wanted) => isThere(wanted, context.signal)));
+  const there = await Promise.all(all.map((wanted) => isThere(wanted, context)));
   const missing = all.filter((_, index) => !there[index]);
   const running = runningRecords(settings.DATA_DIR);
   for (const wanted of missing) mustBeStartable(wanted, running);

@@ -15,6 +15,32 @@ export function isNoteworthy(line: string): boolean {
   }
 }
 
+/** So many lines of a program are shown in so long a time; a server that is away makes hundreds. */
+const LINES_MAX = 5;
+const WINDOW_MS = 5_000;
+
+/**
+ * Lets the first lines of each while through and says how many it kept back before the next one it lets through.
+ * @param now monotonic milliseconds
+ */
+export function createQuota(show: (line: string) => void, now: () => number): (line: string) => void {
+  let windowEnd = 0;
+  let shown = 0;
+  let kept = 0;
+  return (line) => {
+    if (now() >= windowEnd) {
+      windowEnd = now() + WINDOW_MS;
+      if (kept > 0) show(`… and ${kept} more lines, in the log`);
+      shown = 0;
+      kept = 0;
+    }
+    if (shown < LINES_MAX) {
+      shown++;
+      show(line);
+    } else kept++;
+  };
+}
+
 export type Follower = {
   /** Reads what is there by now. */
   drain(): void;

@@ -49,7 +49,7 @@ export async function endAll(settings: LocalSettings): Promise<string[]> {
   for (let [next] = runningRecords(dir); next; [next] = runningRecords(dir)) {
     // A command ends what it has started: its children are named here only if it left them.
     await endRecord(dir, next);
-    ended.push(next.name);
+    ended.push(next.rank === COMMAND_RANK ? `\`bun run ${next.name}\` with what it had started` : next.name);
   }
   const byDocker = composeNote(dir);
   if (byDocker.length > 0 && (await findCompose()) !== null) {

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { bringUp } from '../bring-up.ts';
 import { type CommandScope, runCommand, say } from '../command.ts';
-import { followLog, isNoteworthy } from '../follow-log.ts';
+import { createQuota, followLog, isNoteworthy } from '../follow-log.ts';
 import { endAll, endLeftovers, occupy, removeData } from '../occupancy.ts';
 import { ownIdentity } from '../pid-file.ts';
 import type { LocalServer } from '../servers/server-process.ts';
@@ -62,12 +62,14 @@ async function up({ signal, defer }: CommandScope): Promise<number> {
   const started = (service: LocalServer) => {
     running.push(service);
     defer(() => service.stop());
+    const show = createQuota(
+      (line) => say(`${service.name}: ${line}`),
+      () => performance.now(),
+    );
     const follower = followLog(service.logFile, (line) => {
-      if (isNoteworthy(line)) say(`${service.name}: ${line}`);
+      if (isNoteworthy(line)) show(line);
     });
-    defer(() => {
-      follower.stop();
-    });
+    defer(follower.stop);
   };
   await startServices(settings, context, started);
   welcome(settings, ((performance.now() - began) / 1_000).toFixed(1));
