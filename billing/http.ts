@@ -1,7 +1,7 @@
 /** billing's HTTP door: top-ups, corrections, balances, audit. */
 import { Type } from '@sinclair/typebox';
 import { AppError } from '../shared/error.ts';
-import { createDoor, type DoorOptions, documented, IdempotencyKey, Rials, UserId } from '../shared/http.ts';
+import { createDoor, type DoorOptions, documented, IdempotencyKey, jsonBody, Rials, UserId } from '../shared/http.ts';
 import { AMOUNT_MAX_RIALS, parseAmount } from '../shared/money.ts';
 import { type AccountDeps, askReport, auditOf, readBalance, topUp } from './accounts.ts';
 
@@ -106,6 +106,7 @@ export function billingDoor(options: DoorOptions, deps: AccountDeps, reportUrl: 
       {
         params,
         headers,
+        ...jsonBody,
         body: Type.Object(
           {
             amount: Type.Integer({

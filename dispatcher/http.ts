@@ -1,7 +1,7 @@
 /** The dispatcher's HTTP door: operators, receipts of HTTP operators. */
 import { Type } from '@sinclair/typebox';
 import { AppError } from '../shared/error.ts';
-import { createDoor, type DoorOptions, documented } from '../shared/http.ts';
+import { createDoor, type DoorOptions, documented, jsonBody } from '../shared/http.ts';
 import type { OperatorReceipt } from './connector.ts';
 import type { Dispatch, Line } from './dispatch.ts';
 
@@ -99,6 +99,7 @@ export function dispatcherDoor(options: DoorOptions, { dispatch, onReceipt }: Di
       },
       {
         params: Type.Object({ operator: Type.String({ minLength: 1, maxLength: 32 }) }),
+        ...jsonBody,
         body: ReceiptBody,
         detail: documented(
           'operators',

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { AppError } from '../shared/error.ts';
 import type { BillingClient } from '../shared/grpc.ts';
-import { createDoor, type DoorOptions, documented, IdempotencyKey, Rials, UserId } from '../shared/http.ts';
+import { createDoor, type DoorOptions, documented, IdempotencyKey, jsonBody, Rials, UserId } from '../shared/http.ts';
 import { fromInt64 } from '../shared/money.ts';
 import { type AcceptDeps, accept, acceptBatch } from './accept.ts';
 import { previewMessage, type SendItem } from './message.ts';
@@ -159,6 +159,7 @@ export function gatewayDoor(options: DoorOptions, deps: AcceptDeps, billing: Bil
         return answer;
       },
       {
+        ...jsonBody,
         body: SendBody,
         headers,
         detail: documented(
@@ -187,6 +188,7 @@ export function gatewayDoor(options: DoorOptions, deps: AcceptDeps, billing: Bil
         return answer;
       },
       {
+        ...jsonBody,
         body: BatchBody,
         headers,
         detail: documented(
@@ -213,6 +215,7 @@ export function gatewayDoor(options: DoorOptions, deps: AcceptDeps, billing: Bil
       },
     )
     .post('/preview', ({ body }) => previewMessage(deps.rules(), body), {
+      ...jsonBody,
       body: Type.Object(
         { text: item.text, type: Type.Optional(MessageType), phone: Type.Optional(item.phone) },
         closed,

@@ -26,10 +26,6 @@ export type DoorOptions = {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** A POST may come without a body (a top-up says all in its URL). */
-const hasBody = ({ headers }: Request): boolean =>
-  headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0;
-
 /** Reads a JSON body strictly: its size, its media type, UTF-8 without replacement, JSON. Throws an AppError. */
 export async function readJson(request: Request): Promise<unknown> {
   if (Number(request.headers.get('content-length') ?? 0) > BODY_MAX_BYTES) {
@@ -49,21 +45,36 @@ export async function readJson(request: Request): Promise<unknown> {
   }
 }
 
+/** Spread into each route that takes a body: our strict reader reads it, and the documentation says application/json. */
+export const jsonBody = {
+  parse: [({ request }: { request: Request }) => readJson(request), 'application/json' as const],
+};
+
 type Violation = { path?: string; message?: string; schema?: { error?: string } };
 
 /** What Elysia throws becomes ours; no field of it that holds the input is used. */
 function fromElysia(code: string | number, error: unknown): AppError {
   if (code === 'NOT_FOUND') return new AppError('not_found', 'No such path, or not with this method.');
-  if (code === 'PARSE')
-    return error instanceof AppError ? error : new AppError('malformed_json', 'The body must be valid JSON in UTF-8.');
+  if (code === 'PARSE') {
+    const cause = (error as { cause?: unknown }).cause;
+    return cause instanceof AppError ? cause : new AppError('malformed_json', 'The body must be valid JSON in UTF-8.');
+  }
   if (code === 'VALIDATION') {
     const fields: FieldError[] = [];
     const seen = new Set<string>();
     for (const violation of ((error as { all?: Violation[] }).all ?? []) as Violation[]) {
-      const field = (violation.path ?? '').replace(/^\//, '').replaceAll('/', '.').slice(0, 100) || 'request';
+      // The name of an unknown field is input: the place that has it is named instead.
+      const unknownField = violation.message === 'Unexpected property';
+      const place = unknownField ? (violation.path ?? '').replace(/\/[^/]*$/, '') : violation.path;
+      const field = (place ?? '').replace(/^\//, '').replaceAll('/', '.').slice(0, 100) || 'request';
       if (seen.has(field)) continue;
       seen.add(field);
-      fields.push({ field, detail: violation.schema?.error ?? violation.message ?? 'does not fit' });
+      fields.push({
+        field,
+        detail: unknownField
+          ? 'has a field that is not known'
+          : (violation.schema?.error ?? violation.message ?? 'does not fit'),
+      });
       if (fields.length === 10) break;
     }
     return new AppError('invalid_request', 'The request does not fit its schema.', { fields });
@@ -98,7 +109,6 @@ export function requestIdOf(request: Request): string {
 export function createDoor({ service, title, description, log, metrics, health }: DoorOptions) {
   const refused = metrics.counter('http_refused_total', 'requests answered with a problem, by code', ['code']);
   return new Elysia({ name: service, normalize: false, aot: true })
-    .onParse({ as: 'global' }, ({ request }) => (hasBody(request) ? readJson(request) : undefined))
     .onError({ as: 'global' }, ({ code, error, request }) => {
       const problem = fromElysia(code, error);
       const requestId = requestIdOf(request);
