@@ -2,8 +2,6 @@
 
 /** What is longer is not a phone number; it is not even looked at. */
 const INPUT_MAX_LENGTH = 64;
-/** The longest form, `00989xxxxxxxxx`. */
-const DIGITS_MAX = 14;
 
 const E164 = /^\+989[0-9]{9}$/;
 /** Spaces (also the no-break ones that are pasted along), dashes and brackets. */
@@ -28,10 +26,8 @@ export function parsePhone(input: string): string | null {
   let plus = false;
   for (let i = 0; i < input.length; i++) {
     const digit = digitOf(input.charCodeAt(i));
-    if (digit >= 0) {
-      if (digits.length === DIGITS_MAX) return null;
-      digits += digit;
-    } else if (input[i] === '+' && !plus && digits === '') plus = true;
+    if (digit >= 0) digits += digit;
+    else if (input[i] === '+' && !plus && digits === '') plus = true;
     else if (!SEPARATOR.test(input[i] as string)) return null;
   }
   const national = nationalNumber(digits, plus);
