@@ -45,7 +45,8 @@ export async function runCommand(body: (scope: CommandScope) => Promise<number>)
   try {
     code = await body({ signal: stop.signal, defer: (cleanUp) => void cleanUps.push(cleanUp) });
   } catch (thrown) {
-    if (thrown instanceof Stopped) code = 130;
+    // A Ctrl-C also reaches the installers and formatters under way: their complaints are its consequence.
+    if (thrown instanceof Stopped || stop.signal.aborted) code = 130;
     else for (const line of describe(thrown)) complain(line);
   }
   for (let next = cleanUps.pop(); next; next = cleanUps.pop()) {

@@ -80,6 +80,7 @@ const underWay = new Map<string, Promise<void>>();
  */
 export async function ensureJars(folder: string, progress: Progress, signal?: AbortSignal): Promise<string> {
   if (existsSync(folder)) return folder;
+  if (signal?.aborted) throw new Stopped();
   const fetching = underWay.get(folder) ?? fetchJars(folder, progress, signal).finally(() => underWay.delete(folder));
   underWay.set(folder, fetching);
   await fetching;

@@ -39,7 +39,9 @@ export async function serverUser(): Promise<ServerUser> {
   }
   const drop = ['--reuid', String(id.uid), '--regid', String(id.gid), '--clear-groups'];
   const readAll = [...drop, '--inh-caps', '+dac_override', '--ambient-caps', '+dac_override'];
-  for (const flags of [readAll, drop]) {
+  // initdb asks access(2) whether its `postgres` may be run, and without this bit access(2) leaves capabilities aside.
+  const askToo = [...readAll, '--securebits', '+no_setuid_fixup'];
+  for (const flags of [askToo, readAll, drop]) {
     const works = await run('setpriv', [...flags, 'true']).then(
       () => true,
       () => false,
