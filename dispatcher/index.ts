@@ -37,7 +37,12 @@ export async function start(config: Config, scope: Scope, log: Log) {
   );
   scope.defer('operators', () => operators.close());
 
-  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-dispatcher', log });
+  const kafka = connectKafka({
+    brokers: config.KAFKA_BROKERS.split(','),
+    clientId: 'jsms-dispatcher',
+    log,
+    sessionMs: config.KAFKA_SESSION_MS,
+  });
   scope.defer('kafka', () => kafka.close());
   const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
   await waitFor(

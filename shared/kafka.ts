@@ -12,7 +12,14 @@ const COMMIT_EVERY_MS = 1_000;
 /** A batch's records in bytes: below the broker's limit of 1 MB for a record batch. */
 const PRODUCE_BATCH_BYTES = 700_000;
 
-export type KafkaOptions = { brokers: readonly string[]; clientId: string; log: Log };
+export type KafkaOptions = {
+  brokers: readonly string[];
+  clientId: string;
+  log: Log;
+  /** After this long without a sign of life a member of a group is believed dead, and its partitions go to others. */
+  sessionMs?: number;
+};
+const SESSION_MS = 15_000;
 
 /** Where a record goes: status and ledger records anywhere in their topic, a lane's to its operator's slot, a retry to its tier. */
 export type OutRecord = { topic: string; value: string; slot?: number; retry?: number };
@@ -110,7 +117,7 @@ const LEVELS: Record<number, 'error' | 'warn' | 'info' | 'debug'> = {
   [logLevel.DEBUG]: 'debug',
 };
 
-export function connectKafka({ brokers, clientId, log }: KafkaOptions): KafkaClient {
+export function connectKafka({ brokers, clientId, log, sessionMs = SESSION_MS }: KafkaOptions): KafkaClient {
   const kafka = new Kafka({
     clientId,
     brokers: [...brokers],
@@ -173,8 +180,8 @@ export function connectKafka({ brokers, clientId, log }: KafkaOptions): KafkaCli
           minBytes: options.minBytes,
           maxWaitTimeInMs: options.maxWaitMs,
           maxBytesPerPartition: options.bytesPerPartitionMax ?? 1_048_576,
-          sessionTimeout: 15_000,
-          heartbeatInterval: 3_000,
+          sessionTimeout: sessionMs,
+          heartbeatInterval: Math.floor(sessionMs / 5),
           retry: { initialRetryTime: 200, maxRetryTime: 2_000, retries: 10, restartOnFailure: async () => true },
         }),
         options,
