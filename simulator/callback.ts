@@ -10,7 +10,10 @@ const ANSWER_WAIT_MS = 5_000;
 
 export type Callback = { post(receipt: Receipt, url: string): void; close(): void };
 
-type Post = { receipt: Receipt; url: string; body: string; tries: number; era: number };
+type Post = { receipt: Receipt; url: string; body: string; tries: number };
+
+/** Planned before the operator's last reset. */
+const stale = ({ receipt }: Post): boolean => receipt.era !== receipt.operator.era;
 
 export function createCallback(schedule: Schedule): Callback {
   const waiting: Post[] = [];
@@ -38,6 +41,7 @@ export function createCallback(schedule: Schedule): Callback {
     operator.counters.receipts_sent++;
     const taken = await send(post);
     busy--;
+    if (stale(post)) return next();
     if (taken) operator.counters.receipts_answered++;
     else {
       operator.counters.receipts_refused++;
@@ -50,7 +54,7 @@ export function createCallback(schedule: Schedule): Callback {
   const next = (): void => {
     while (busy < AT_ONCE_MAX && waiting.length > 0 && !ending.signal.aborted) {
       const post = waiting.shift() as Post;
-      if (post.era === post.receipt.operator.era) void work(post);
+      if (!stale(post)) void work(post);
     }
   };
 
@@ -68,7 +72,7 @@ export function createCallback(schedule: Schedule): Callback {
         at: new Date(receipt.doneMs).toISOString(),
         ...(receipt.error === '000' ? {} : { error: receipt.error }),
       });
-      enqueue({ receipt, url, body, tries: 0, era: operator.era });
+      enqueue({ receipt, url, body, tries: 0 });
     },
     close: () => {
       waiting.length = 0;

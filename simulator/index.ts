@@ -65,14 +65,20 @@ async function open(config: SimulatorConfig, scope: Scope): Promise<Simulator> {
   scope.defer('schedule', schedule.close);
   const receipts = createReceipts(schedule);
   scope.defer('receipts', receipts.close);
-  const smpp = await serveSmpp({ operators, accounts, schedule, receipts }, host, smppPort, smppTls);
+  const smpp = await atPort(
+    'SIMULATOR_SMPP_PORT',
+    host,
+    smppPort,
+    serveSmpp({ operators, accounts, schedule, receipts }, host, smppPort, smppTls),
+  );
   scope.defer('smpp', smpp.close);
   const control = createControl({
     operators,
     smppState: smpp.state,
     dropBinds: smpp.drop,
   });
-  const http = await serveHttp({ operators, control, schedule, receipts }, host, httpPort);
+  const doors = { operators, control, schedule, receipts };
+  const http = await atPort('SIMULATOR_HTTP_PORT', host, httpPort, serveHttp(doors, host, httpPort));
   scope.defer('http', http.close);
 
   function counters(): ReturnType<Control['allCounters']>;
@@ -88,6 +94,16 @@ async function open(config: SimulatorConfig, scope: Scope): Promise<Simulator> {
     counters,
     close: () => scope.close(),
   };
+}
+
+/** Says in one sentence which port is taken, and the mend. */
+async function atPort<T>(setting: string, host: string, port: number, opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (thrown) {
+    if ((thrown as { code?: string }).code !== 'EADDRINUSE') throw thrown;
+    throw new Error(`${host}:${port} is taken; end what listens there or set ${setting}`, { cause: thrown });
+  }
 }
 
 if (import.meta.main) {

@@ -23,6 +23,8 @@ export type SmppOrigin = {
 
 export type Receipt = {
   operator: Operator;
+  /** The operator's era when it was planned: after a reset it is stale. */
+  era: number;
   id: number;
   stat: ReceiptStat;
   /** GSM error code, three digits; 000 for none. */
@@ -79,6 +81,7 @@ export function createReceipts(schedule: Schedule): Receipts {
     const delayMs = dials.delay_ms + Math.floor(draw(seed, 'receipt delay', nth) * (dials.jitter_ms + 1));
     const make = (of: ReceiptStat): Receipt => ({
       operator,
+      era,
       id,
       stat: of,
       error: ERROR_OF[of],

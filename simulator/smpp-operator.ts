@@ -96,6 +96,7 @@ export function createSmppOperator(operator: Operator, schedule: Schedule): Smpp
   };
 
   const deliver = (receipt: Receipt): void => {
+    if (receipt.era !== operator.era) return;
     if (waiting.length - taken >= WAITING_MAX) {
       taken++;
       operator.counters.receipts_missing++;
@@ -138,15 +139,10 @@ export function createSmppOperator(operator: Operator, schedule: Schedule): Smpp
     },
     deliver,
     answered: (receipt, status) => {
-      if (status === STATUS.ok) operator.counters.receipts_answered++;
-      else {
-        operator.counters.receipts_refused++;
-        const asked = operator.era;
-        if (TRY_AGAIN.includes(status)) {
-          schedule.after(operator.dials.receipts.retry_ms, () => {
-            if (operator.era === asked) deliver(receipt);
-          });
-        }
+      if (receipt.era === operator.era) {
+        if (status === STATUS.ok) operator.counters.receipts_answered++;
+        else operator.counters.receipts_refused++;
+        if (TRY_AGAIN.includes(status)) schedule.after(operator.dials.receipts.retry_ms, () => deliver(receipt));
       }
       pump();
     },
