@@ -1,0 +1,46 @@
+import { COMMON, ConfigError, integer, port, text, type Values } from '../shared/config.ts';
+
+export const settings = {
+  ...COMMON,
+  REPORT_HTTP_PORT: port(6070, 'HTTP: reports, summaries, statements, dead letters'),
+  KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
+  KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
+  KAFKA_RETENTION_DAYS: integer(
+    7,
+    1,
+    365,
+    'days that topics keep records; must exceed the longest validity of a message',
+  ),
+  DATABASE_URL: text('postgres://jsms:jsms@127.0.0.1:5432/jsms', 'PostgreSQL, where the reports live'),
+  GATEWAY_URL: text('http://127.0.0.1:7070', 'the gateway, which sends what is replayed'),
+  REPORT_RETENTION_DAYS: integer(90, 8, 3_650, 'days that messages are kept; their sums by day stay for ever'),
+  DEAD_LETTER_RETENTION_DAYS: integer(30, 8, 3_650, 'days that dead letters are kept; not longer than messages'),
+  REPORT_TIME_ZONE: text(
+    'Asia/Tehran',
+    'the days of summaries begin at midnight here; fixed once a database was begun with it',
+  ),
+} as const;
+
+export type Config = Values<typeof settings>;
+
+/** Rules between settings. Throws one ConfigError that names every one that does not hold. */
+export function checkSettings(config: Config): Config {
+  const problems: string[] = [];
+  if (config.REPORT_RETENTION_DAYS <= config.KAFKA_RETENTION_DAYS)
+    problems.push(
+      'REPORT_RETENTION_DAYS: must exceed KAFKA_RETENTION_DAYS, or a topic that is read again meets days that were dropped',
+    );
+  if (config.DEAD_LETTER_RETENTION_DAYS <= config.KAFKA_RETENTION_DAYS)
+    problems.push('DEAD_LETTER_RETENTION_DAYS: must exceed KAFKA_RETENTION_DAYS, or old dead letters come back');
+  if (config.DEAD_LETTER_RETENTION_DAYS > config.REPORT_RETENTION_DAYS)
+    problems.push('DEAD_LETTER_RETENTION_DAYS: a dead letter cannot outlive its message (REPORT_RETENTION_DAYS)');
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: config.REPORT_TIME_ZONE });
+  } catch {
+    problems.push('REPORT_TIME_ZONE: must be a time zone such as Asia/Tehran or UTC');
+  }
+  for (const name of ['DATABASE_URL', 'GATEWAY_URL'] as const)
+    if (!URL.canParse(config[name])) problems.push(`${name}: must be a URL`);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}

@@ -1,0 +1,177 @@
+/**
+ * Kafka to PostgreSQL. The batches of all partitions are merged into one write; while it is under way the next is gathered
+ * and decoded. Nothing is skipped: while PostgreSQL is away the write is tried again for ever, and data that it refuses is
+ * cut in halves until the one record stands alone, which is kept as poison.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { coalesce } from '../shared/coalesce.ts';
+import type { KafkaClient, Stream } from '../shared/kafka.ts';
+import { errorFields, type Log } from '../shared/log.ts';
+import type { Sql } from '../shared/postgres.ts';
+import { TOPICS } from '../shared/topics.ts';
+import { type Fact, readFact } from './events.ts';
+import { faultOf } from './faults.ts';
+import type { ReportMetrics } from './measure.ts';
+import { joinLateMatches, type Writer, type Written, writeFacts } from './write.ts';
+
+export const READ_TOPICS = [TOPICS.express, TOPICS.normal, TOPICS.bulk, TOPICS.status, TOPICS.ledger];
+const WRITE_MAX_RECORDS = 5_000;
+const RETRY_MAX_MS = 2_000;
+const RECLAIM_EVERY_MS = 5_000;
+
+export type Consumer = {
+  /** False while PostgreSQL does not take what is read. */
+  readonly writing: boolean;
+  close(): Promise<void>;
+};
+
+type Deps = { kafka: KafkaClient; writer: Writer; metrics: ReportMetrics; log: Log; onCrash(error: Error): void };
+
+class Closing extends Error {}
+
+/** Writes facts until they are written. Rejects only when the consumer closes. */
+export function createPatientWrite(
+  writer: Writer,
+  log: Log,
+  isClosing: () => boolean,
+  onState: (writing: boolean) => void,
+): (facts: readonly Fact[], onWritten: (written: Written) => void) => Promise<void> {
+  const write = async (facts: readonly Fact[], onWritten: (written: Written) => void): Promise<void> => {
+    for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
+      try {
+        onWritten(await writeFacts(writer, facts));
+        return onState(true);
+      } catch (thrown) {
+        const fault = faultOf(thrown);
+        if (fault === 'data') return split(facts, thrown, onWritten);
+        if (fault === 'partition') writer.days.forget();
+        else if (fault !== 'conflict') onState(false);
+        log[fault === 'other' ? 'error' : 'warn']('write_failed', {
+          fault,
+          records: facts.length,
+          ...errorFields(thrown),
+        });
+        if (isClosing()) throw new Closing('closing');
+        await delay(fault === 'conflict' ? 10 + Math.random() * 40 : pauseMs);
+        if (isClosing()) throw new Closing('closing');
+      }
+    }
+  };
+  const split = async (
+    facts: readonly Fact[],
+    thrown: unknown,
+    onWritten: (written: Written) => void,
+  ): Promise<void> => {
+    const only = facts[0];
+    if (facts.length > 1) {
+      const half = facts.length >> 1;
+      await write(facts.slice(0, half), onWritten);
+      return write(facts.slice(half), onWritten);
+    }
+    if (only === undefined || only.kind === 'poison') throw thrown;
+    const { topic, partition, offset } = only;
+    const { code } = thrown as { code?: string };
+    log.error('record_refused', { topic, partition, offset, code });
+    const value = Buffer.from(JSON.stringify(only.event));
+    return write(
+      [{ topic, partition, offset, kind: 'poison', reason: `refused by PostgreSQL: ${code}`, value }],
+      onWritten,
+    );
+  };
+  return write;
+}
+
+/** Where PostgreSQL stands in each assigned partition; a log that was begun anew since is read from its beginning. */
+async function startOffsets(
+  sql: Sql,
+  kafka: KafkaClient,
+  assigned: ReadonlyMap<string, readonly number[]>,
+  log: Log,
+): Promise<{ topic: string; partition: number; offset: number }[]> {
+  const rows = await sql<{ topic: string; partition: number; next_offset: string }[]>`
+    SELECT topic, partition, next_offset FROM consumer_offsets`;
+  const known = new Map(rows.map((row) => [`${row.topic}/${row.partition}`, Number(row.next_offset)]));
+  const starts: { topic: string; partition: number; offset: number }[] = [];
+  for (const [topic, partitions] of assigned) {
+    const ends = await kafka.endOffsets(topic);
+    for (const partition of partitions) {
+      let offset = known.get(`${topic}/${partition}`) ?? 0;
+      if (offset > (ends.get(partition) ?? 0)) {
+        log.warn('log_begun_anew', { topic, partition, offset, end: ends.get(partition) ?? 0 });
+        await sql`UPDATE consumer_offsets SET next_offset = 0 WHERE topic = ${topic} AND partition = ${partition}`;
+        offset = 0;
+      }
+      starts.push({ topic, partition, offset });
+    }
+  }
+  return starts;
+}
+
+/** Reads the topics of READ_TOPICS from where PostgreSQL stands, until closed. */
+export async function startConsumer({ kafka, writer, metrics, log, onCrash }: Deps): Promise<Consumer> {
+  let closing = false;
+  let writing = true;
+  let assignment = 0;
+  const patientWrite = createPatientWrite(
+    writer,
+    log,
+    () => closing,
+    (now) => {
+      if (now !== writing) log.warn(now ? 'postgres_back' : 'postgres_away', {});
+      writing = now;
+    },
+  );
+  const write = coalesce<Fact[], undefined>(
+    async (batches) => {
+      const facts = batches.flat();
+      const began = performance.now();
+      await patientWrite(facts, (written) => metrics.written(written));
+      metrics.wrote(facts.length, (performance.now() - began) / 1_000);
+      return new Array<undefined>(batches.length);
+    },
+    { batchMax: WRITE_MAX_RECORDS, weigh: (facts) => facts.length, inflightMax: 1 },
+  );
+
+  const stream: Stream = await kafka.stream({
+    group: 'jsms-report',
+    topics: READ_TOPICS,
+    minBytes: 64 * 1024,
+    maxWaitMs: 250,
+    onBatch: async ({ topic, partition, records }) => {
+      const nowMs = writer.now();
+      await write(records.map(({ offset, value }) => readFact({ topic, partition, offset }, value, nowMs)));
+    },
+    onAssigned: async (assigned) => {
+      assignment += 1;
+      const mine = assignment;
+      for (;;) {
+        try {
+          return await startOffsets(writer.sql, kafka, assigned, log);
+        } catch (thrown) {
+          // Without PostgreSQL's offsets nothing may be read: it waits, unless a newer assignment took this one's place.
+          if (closing || mine !== assignment) return [];
+          log.warn('start_offsets_unknown', errorFields(thrown));
+          await delay(500);
+        }
+      }
+    },
+    onCrash,
+  });
+
+  const timer = setInterval(() => {
+    joinLateMatches(writer).then(metrics.written, (thrown) => log.debug('late_matches_failed', errorFields(thrown)));
+  }, RECLAIM_EVERY_MS);
+
+  return {
+    get writing() {
+      return writing;
+    },
+    close: async () => {
+      closing = true;
+      clearInterval(timer);
+      stream.halt();
+      await write.idle();
+      await stream.close();
+    },
+  };
+}

@@ -1,0 +1,80 @@
+/** An account's report: a page of it, newest first, and its counts by status. */
+import { and, desc } from 'drizzle-orm';
+import type { Sql } from '../shared/postgres.ts';
+import { conditionsOf, type Filter, STATUSES, wholeDays } from './filter.ts';
+import { type ItemRow, itemColumns, itemOf } from './item.ts';
+import { firstId } from './partitions.ts';
+import { messages } from './schema.ts';
+import { decodeIdCursor, idCursor, type Store } from './store.ts';
+
+/** Rows of a filter before an id, newest first. */
+export function readRows(store: Store, userId: string, filter: Filter, limit: number, beforeId?: string) {
+  return store.db
+    .select(itemColumns)
+    .from(messages)
+    .where(and(conditionsOf(userId, filter, beforeId)))
+    .orderBy(desc(messages.id))
+    .limit(limit) as Promise<ItemRow[]>;
+}
+
+/**
+ * A page of a report. A message that was accepted meanwhile comes before the first page, so that pages have no gaps and no
+ * repeats.
+ */
+export async function readPage(store: Store, userId: string, filter: Filter, limit: number, cursor?: string) {
+  const [rows, counts] = await Promise.all([
+    readRows(store, userId, filter, limit + 1, cursor === undefined ? undefined : decodeIdCursor(cursor)),
+    readCounts(store, userId, filter),
+  ]);
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    user_id: userId,
+    items: page.map(itemOf),
+    counts,
+    next_cursor: rows.length > limit && last ? idCursor(last.id) : null,
+  };
+}
+
+export type Counts = Record<(typeof STATUSES)[number], number>;
+
+/**
+ * How many messages of each status there are under the filter (its own status aside). The totals by day know it; only the
+ * ends of a range that begins or ends inside a day, and what one number, batch or reference holds, are counted from rows.
+ */
+export async function readCounts(store: Store, userId: string, filter: Filter): Promise<Counts> {
+  const counts = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Counts;
+  const add = (rows: readonly { status: string; count: number }[]): void => {
+    for (const { status, count } of rows) counts[status as keyof Counts] += count;
+  };
+  const { phone, batch, client_ref } = filter;
+  if (phone !== undefined || batch !== undefined || client_ref !== undefined) {
+    add(await countRows(store.sql, userId, filter, filter.fromMs, filter.toMs));
+    return counts;
+  }
+  const { first, last, edges } = await wholeDays(store.sql, store.timeZone, filter);
+  const { sql } = store;
+  add(
+    await sql<{ status: string; count: number }[]>`
+      SELECT status, sum(messages)::float8 AS count FROM daily_totals
+      WHERE user_id = ${userId} AND day >= ${first ?? '-infinity'}::date AND day < ${last ?? 'infinity'}::date
+        ${filter.operator ? sql`AND operator = ${filter.operator}` : sql``}
+        ${filter.type ? sql`AND type = ${filter.type}` : sql``}
+      GROUP BY status`,
+  );
+  for (const [fromMs, toMs] of edges) add(await countRows(sql, userId, filter, fromMs, toMs));
+  return counts;
+}
+
+function countRows(sql: Sql, userId: string, filter: Filter, fromMs: number | null, toMs: number | null) {
+  return sql<{ status: string; count: number }[]>`
+    SELECT status, count(*)::float8 AS count FROM messages
+    WHERE user_id = ${userId}
+      ${fromMs === null ? sql`` : sql`AND id >= ${firstId(fromMs)}`} ${toMs === null ? sql`` : sql`AND id < ${firstId(toMs)}`}
+      ${filter.operator ? sql`AND operator = ${filter.operator}` : sql``}
+      ${filter.type ? sql`AND type = ${filter.type}` : sql``}
+      ${filter.phone ? sql`AND phone = ${filter.phone}` : sql``}
+      ${filter.batch ? sql`AND batch_id = ${filter.batch}` : sql``}
+      ${filter.client_ref ? sql`AND client_ref = ${filter.client_ref}` : sql``}
+    GROUP BY status`;
+}

@@ -1,0 +1,46 @@
+/** What the report tells Prometheus. */
+import type { Metrics } from '../shared/metrics.ts';
+import type { Written } from './write.ts';
+
+export type ReportMetrics = ReturnType<typeof reportMetrics>;
+
+export function reportMetrics(metrics: Metrics, lag: () => ReadonlyMap<string, number>) {
+  const rows = metrics.counter('rows_written_total', 'rows of messages written');
+  const records = metrics.counter('records_read_total', 'records of Kafka written to PostgreSQL');
+  const seconds = metrics.histogram('write_seconds', 'how long a write took, its retries included');
+  const size = metrics.histogram(
+    'write_batch_records',
+    'records in one write',
+    [],
+    [1, 5, 10, 50, 100, 500, 1_000, 2_500, 5_000],
+  );
+  const receipts = metrics.counter(
+    'receipts_total',
+    'delivery receipts: matched, early (no message yet), waited (an early one that found its message), doubled, ' +
+      'after_refund (history alone), unmatched (given up)',
+    ['outcome'],
+  );
+  const poison = metrics.counter('poison_records_total', 'records that could not be read; kept in poison_records');
+  const expired = metrics.counter('expired_events_total', 'events of messages whose day was dropped');
+  metrics.gauge('lag_records', 'records of a topic that PostgreSQL does not have yet', ['topic'], (gauge) => {
+    for (const [topic, behind] of lag()) gauge.set({ topic }, behind);
+  });
+  return {
+    wrote: (count: number, tookSeconds: number): void => {
+      records.inc(count);
+      size.observe(count);
+      seconds.observe(tookSeconds);
+    },
+    written: (written: Written): void => {
+      rows.inc(written.rows);
+      receipts.inc({ outcome: 'matched' }, written.matched);
+      receipts.inc({ outcome: 'early' }, written.early);
+      receipts.inc({ outcome: 'waited' }, written.waited);
+      receipts.inc({ outcome: 'doubled' }, written.doubled);
+      receipts.inc({ outcome: 'after_refund' }, written.afterRefund);
+      poison.inc(written.poison);
+      expired.inc(written.expired);
+    },
+    unmatched: (count: number): void => receipts.inc({ outcome: 'unmatched' }, count),
+  };
+}

@@ -1,0 +1,163 @@
+/**
+ * Delivery receipts and their messages, by (operator, operator's id). A receipt may come before its message, late, twice, a
+ * part at a time, or for nothing of ours. Both directions meet in one write: a receipt looks for its message among the ids
+ * that are known, and new ids look for receipts that wait. Two writers at one moment can miss each other; `reclaim` looks
+ * again at what came lately.
+ */
+import type { ReceiptEvent, StatusEvent } from '../shared/events.ts';
+import { idTimeMs } from '../shared/id.ts';
+import type { Sql } from '../shared/postgres.ts';
+
+/** A receipt whose message is known. */
+export type Match = {
+  receipt: ReceiptEvent;
+  message_id: string;
+  /** Null where the message's row is not written yet: it is in this very batch. */
+  user_id: string | null;
+  /** It waited before. */
+  waited: boolean;
+  /** Its part has a receipt already: nothing is to be written. */
+  doubled: boolean;
+  refunded: boolean;
+};
+
+type WaitingRow = {
+  operator_id: string;
+  operator: string;
+  message_id: string | null;
+  status: 'delivered' | 'undelivered';
+  error: string | null;
+  at: number;
+};
+
+const WAITING_COLUMNS = `w.operator_id, w.operator, w.message_id, w.status, w.error, (extract(epoch FROM w.at) * 1000)::float8 AS at`;
+
+const asReceipt = (row: WaitingRow): ReceiptEvent => ({
+  kind: 'receipt',
+  operator: row.operator,
+  operator_id: row.operator_id,
+  ...(row.message_id === null ? {} : { message_id: row.message_id }),
+  status: row.status,
+  error: row.error,
+  at: row.at,
+});
+
+/**
+ * Remembers which message each operator's id belongs to, and takes the receipts that waited for them.
+ * @param statuses decisions of this batch; those older than the receipts' retention are passed by
+ * @param ids the messages of this batch: receipts may wait for them by our own id
+ */
+export async function learnOperatorIds(
+  tx: Sql,
+  statuses: readonly StatusEvent[],
+  ids: readonly string[],
+  notBeforeMs: number,
+): Promise<ReceiptEvent[]> {
+  const operatorIds: string[] = [];
+  const operators: string[] = [];
+  const messageIds: string[] = [];
+  for (const { id, operator, operator_ids } of statuses) {
+    if (operator === '' || idTimeMs(id) < notBeforeMs) continue;
+    for (const operatorId of operator_ids) {
+      operatorIds.push(operatorId);
+      operators.push(operator);
+      messageIds.push(id);
+    }
+  }
+  const [row] = await tx.unsafe<{ waiting: boolean }[]>(
+    `WITH learned AS (
+      INSERT INTO operator_ids (operator_id, operator, message_id)
+      SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) ON CONFLICT DO NOTHING
+    )
+    SELECT EXISTS (SELECT 1 FROM receipts_waiting) AS waiting`,
+    [operatorIds, operators, messageIds] as never[],
+    { prepare: true },
+  );
+  if (!row?.waiting) return [];
+  const waited = await tx.unsafe<WaitingRow[]>(
+    `DELETE FROM receipts_waiting w WHERE (w.operator_id, w.operator) IN (
+      SELECT i.operator_id, i.operator FROM unnest($1::text[], $2::text[]) AS i (operator_id, operator)
+    ) OR w.message_id = ANY ($3::uuid[])
+    RETURNING ${WAITING_COLUMNS}`,
+    [operatorIds, operators, ids] as never[],
+    { prepare: true },
+  );
+  return waited.map(asReceipt);
+}
+
+/** Takes receipts that came lately and whose message's id is known by now. */
+export async function reclaim(tx: Sql): Promise<ReceiptEvent[]> {
+  const rows = await tx.unsafe<WaitingRow[]>(
+    `DELETE FROM receipts_waiting w
+    WHERE w.received_at > now() - interval '2 minutes' AND (
+      EXISTS (SELECT 1 FROM operator_ids o WHERE o.operator_id = w.operator_id AND o.operator = w.operator)
+      OR EXISTS (SELECT 1 FROM messages m WHERE m.id = w.message_id))
+    RETURNING ${WAITING_COLUMNS}`,
+  );
+  return rows.map(asReceipt);
+}
+
+/**
+ * Finds the messages of receipts; what finds none waits.
+ * @param inBatch messages of this batch, whose rows may not be there yet
+ */
+export async function matchReceipts(
+  tx: Sql,
+  receipts: readonly ReceiptEvent[],
+  waited: readonly ReceiptEvent[],
+  inBatch: ReadonlySet<string>,
+): Promise<{ matches: Match[]; early: number }> {
+  const all = [...receipts, ...waited];
+  if (all.length === 0) return { matches: [], early: 0 };
+  const column = <K extends keyof ReceiptEvent>(name: K) => all.map((receipt) => receipt[name] ?? null);
+  // An operator may give an id again after days: the newest message that bears it is meant.
+  const found = await tx.unsafe<
+    { n: number; message_id: string | null; user_id: string | null; doubled: boolean; refunded: boolean }[]
+  >(
+    `SELECT r.n::int, coalesce(r.message_id, o.message_id) AS message_id, m.user_id,
+      coalesce(m.receipts ? r.operator_id, false) AS doubled, coalesce(m.status = 'failed', false) AS refunded
+    FROM unnest($1::text[], $2::text[], $3::uuid[]) WITH ORDINALITY AS r (operator_id, operator, message_id, n)
+    LEFT JOIN LATERAL (
+      SELECT i.message_id FROM operator_ids i
+      WHERE r.message_id IS NULL AND i.operator_id = r.operator_id AND i.operator = r.operator
+      ORDER BY i.message_id DESC LIMIT 1
+    ) AS o ON true
+    LEFT JOIN messages m ON m.id = coalesce(r.message_id, o.message_id)`,
+    [column('operator_id'), column('operator'), column('message_id')] as never[],
+    { prepare: true },
+  );
+  const matches: Match[] = [];
+  const early: ReceiptEvent[] = [];
+  const seen = new Set<string>();
+  for (const { n, message_id, user_id, doubled, refunded } of found) {
+    const receipt = all[n - 1] as ReceiptEvent;
+    if (message_id === null || (user_id === null && !inBatch.has(message_id))) {
+      early.push(receipt);
+      continue;
+    }
+    const part = `${message_id} ${receipt.operator_id}`;
+    const match = {
+      receipt,
+      message_id,
+      user_id,
+      waited: n > receipts.length,
+      doubled: doubled || seen.has(part),
+      refunded,
+    };
+    seen.add(part);
+    matches.push(match);
+  }
+  if (early.length > 0) {
+    const of = <K extends keyof ReceiptEvent>(name: K) => early.map((receipt) => receipt[name] ?? null);
+    await tx.unsafe(
+      `INSERT INTO receipts_waiting (operator_id, operator, message_id, status, error, at, received_at)
+      SELECT operator_id, operator, message_id, status, error, to_timestamp(at_ms::float8 / 1000), now()
+      FROM unnest($1::text[], $2::text[], $3::uuid[], $4::message_status[], $5::text[], $6::bigint[])
+        AS r (operator_id, operator, message_id, status, error, at_ms)
+      ON CONFLICT DO NOTHING`,
+      [of('operator_id'), of('operator'), of('message_id'), of('status'), of('error'), of('at')] as never[],
+      { prepare: true },
+    );
+  }
+  return { matches, early: early.length };
+}

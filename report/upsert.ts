@@ -1,0 +1,208 @@
+/**
+ * The hot statement: patches of messages into their rows, and the totals by day moved by exact differences, all in one.
+ *
+ * A patch has one of three shapes: the `queued` event alone, decisions and receipts alone, or both; each shape is an insert
+ * with its own columns only, since what PostgreSQL reads costs as much as what it writes. Arguments: for each shape one array
+ * a column, one element a patch, each id in one shape and once, in the order of ids, so that two writers lock rows alike;
+ * last the time zone of the days. Answers nothing.
+ *
+ * Forward only, as fold.ts has it: a decision is taken over when the row's is not final and the new one is, or has the higher
+ * version (the enum's order is the rank). `status` is what is shown: the decision and, once sent, what the receipts say. What
+ * loses goes to `history`. A patch that tells nothing new writes nothing. RETURNING cannot tell the former values before
+ * PostgreSQL 18, so that the row keeps them in prev_*: what it counted for before is taken off the totals, what it counts for
+ * now is added.
+ */
+import { idTimeMs } from '../shared/id.ts';
+import type { Sql } from '../shared/postgres.ts';
+import { historyJson, lastAt, type Patch, receiptsJson, shownStatus } from './fold.ts';
+
+type Cell = string | number | null;
+type Column = {
+  name: string;
+  /** The type of the argument's elements; an array's own notation is text. */
+  type: string;
+  /** How the column is made of the argument, where not as it is. */
+  from?: string;
+  read: (patch: Patch) => Cell;
+  /** The elements may hold characters that PostgreSQL's array notation gives a meaning. */
+  quoted?: boolean;
+};
+
+/** A list of texts in PostgreSQL's own array notation; null when it is empty. */
+function arrayLiteral(items: readonly string[] | undefined): string | null {
+  return items === undefined || items.length === 0 ? null : `{${items.map(quote).join(',')}}`;
+}
+
+const MEANING = /["\\]/g;
+const quote = (item: string): string => `"${item.replace(MEANING, '\\$&')}"`;
+
+const instant = (name: string): string => `to_timestamp(${name}::float8 / 1000)`;
+
+const KEY: readonly Column[] = [
+  { name: 'id', type: 'uuid', read: (p) => p.id },
+  { name: 'user_id', type: 'text', quoted: true, read: (p) => p.user_id },
+  { name: 'created_at', type: 'bigint', from: instant('created_at'), read: (p) => idTimeMs(p.id) },
+  { name: 'updated_at', type: 'bigint', from: instant('updated_at'), read: lastAt },
+];
+
+/** What the `queued` event alone brings: the first to come stays. */
+const QUEUED: readonly Column[] = [
+  { name: 'phone', type: 'text', quoted: true, read: (p) => p.message?.phone ?? null },
+  { name: 'text', type: 'text', quoted: true, read: (p) => p.message?.text ?? null },
+  { name: 'type', type: 'message_type', read: (p) => p.message?.type ?? null },
+  { name: 'lane', type: 'message_lane', read: (p) => p.message?.lane ?? null },
+  { name: 'sender', type: 'text', quoted: true, read: (p) => p.message?.sender ?? null },
+  { name: 'encoding', type: 'message_encoding', read: (p) => p.message?.encoding ?? null },
+  { name: 'pages', type: 'smallint', read: (p) => p.message?.pages ?? null },
+  { name: 'price', type: 'bigint', read: (p) => p.message?.price ?? null },
+  { name: 'batch_id', type: 'uuid', read: (p) => p.message?.batch_id ?? null },
+  { name: 'client_ref', type: 'text', quoted: true, read: (p) => p.message?.client_ref ?? null },
+  { name: 'replay_of', type: 'uuid', read: (p) => p.message?.replay_of ?? null },
+  { name: 'routed', type: 'text', quoted: true, read: (p) => p.message?.operator ?? null },
+];
+
+/** What goes with the decision that stands. */
+const DECIDED: readonly Column[] = [
+  { name: 'version', type: 'integer', read: (p) => p.decision?.version ?? 0 },
+  { name: 'attempts', type: 'smallint', read: (p) => p.decision?.attempt ?? 0 },
+  { name: 'posted', type: 'bigint', read: (p) => p.decision?.posted ?? 0 },
+  { name: 'error', type: 'text', quoted: true, read: (p) => p.decision?.error ?? null },
+  { name: 'flags', type: 'text', from: 'flags::text[]', quoted: true, read: (p) => arrayLiteral(p.decision?.flags) },
+  { name: 'decided_at', type: 'bigint', from: instant('decided_at'), read: (p) => p.decision?.at ?? null },
+];
+
+/** What is merged in a way of its own. */
+const STATE: readonly Column[] = [
+  {
+    name: 'status',
+    type: 'message_status',
+    read: (p) =>
+      shownStatus(p.decision?.status ?? 'queued', p.receipts?.values() ?? [], p.decision?.operator_ids.length ?? 0),
+  },
+  { name: 'operator', type: 'text', quoted: true, read: (p) => p.decision?.operator || p.message?.operator || '' },
+  {
+    name: 'operator_ids',
+    type: 'text',
+    from: 'operator_ids::text[]',
+    quoted: true,
+    read: (p) => arrayLiteral(p.decision?.operator_ids),
+  },
+  { name: 'history', type: 'jsonb', quoted: true, read: historyJson },
+  { name: 'receipts', type: 'jsonb', quoted: true, read: receiptsJson },
+];
+
+type Shape = { columns: readonly Column[]; constants: string; takes: (patch: Patch) => boolean };
+const tells = (patch: Patch): boolean => patch.decision !== null || patch.receipts !== null;
+const SHAPES: readonly Shape[] = [
+  {
+    columns: [...KEY, ...QUEUED],
+    constants: `status, operator, version, attempts, posted) SELECT *, 'queued', routed, 0, 0, 0`,
+    takes: (patch) => patch.message !== null && !tells(patch),
+  },
+  { columns: [...KEY, ...DECIDED, ...STATE], constants: '', takes: (patch) => patch.message === null },
+  {
+    columns: [...KEY, ...QUEUED, ...DECIDED, ...STATE],
+    constants: '',
+    takes: (patch) => patch.message !== null && tells(patch),
+  },
+];
+
+const NEXT = `CASE WHEN excluded.status >= 'delivered' THEN 'sent'::message_status ELSE excluded.status END`;
+const WINS = `(m.status < 'sent' AND (excluded.status >= 'sent' OR (excluded.version, excluded.status) > (m.version, m.status)))`;
+const OPERATOR_IDS = `CASE WHEN ${WINS} THEN coalesce(excluded.operator_ids, m.operator_ids) ELSE coalesce(m.operator_ids, excluded.operator_ids) END`;
+const RECEIPTS = `CASE WHEN excluded.receipts IS NULL THEN m.receipts WHEN m.receipts IS NULL THEN excluded.receipts ELSE excluded.receipts || m.receipts END`;
+const step = (row: string, status: string): string =>
+  `jsonb_build_object(${row}.version::text, jsms_step(${status}, ${row}.attempts, ${row}.operator, ${row}.posted, ${row}.error, ${row}.decided_at))`;
+const HISTORY = `CASE
+      WHEN excluded.version = 0 THEN m.history
+      WHEN m.version = 0 THEN excluded.history
+      WHEN m.version = excluded.version AND excluded.history IS NULL THEN m.history
+      ELSE nullif((coalesce(excluded.history, '{}') || ${step('excluded', NEXT)} || ${step('m', 'm.status')} || coalesce(m.history, '{}'))
+        - (CASE WHEN ${WINS} THEN excluded.version ELSE m.version END)::text, '{}')
+      END`;
+
+const names = (columns: readonly Column[]): string => columns.map(({ name }) => name).join(', ');
+/** What the totals need of a written row. */
+const COUNTED =
+  'user_id, created_at, operator, type, status, pages, price, posted, prev_status, prev_operator, prev_type, prev_posted';
+const REMEMBER = `prev_status = m.status, prev_operator = m.operator, prev_type = m.type, prev_posted = m.posted`;
+const ADD_QUEUED = QUEUED.map(({ name }) => `${name} = coalesce(m.${name}, excluded.${name})`).join(', ');
+
+const MERGE_QUEUED = `SET ${ADD_QUEUED},
+    operator = CASE WHEN m.operator = '' THEN excluded.operator ELSE m.operator END,
+    updated_at = greatest(m.updated_at, excluded.updated_at), ${REMEMBER}
+  WHERE m.type IS NULL`;
+
+const mergeDecided = (withQueued: boolean): string => `SET ${withQueued ? `${ADD_QUEUED}, ` : ''}
+    ${DECIDED.map(({ name }) => `${name} = CASE WHEN ${WINS} THEN excluded.${name} ELSE m.${name} END`).join(', ')},
+    operator = CASE WHEN (${WINS} AND excluded.operator <> '') OR m.operator = '' THEN excluded.operator ELSE m.operator END,
+    operator_ids = ${OPERATOR_IDS}, history = ${HISTORY}, receipts = ${RECEIPTS},
+    status = CASE
+      WHEN m.status >= 'delivered' THEN m.status
+      WHEN m.receipts IS NULL AND excluded.receipts IS NULL THEN CASE WHEN ${WINS} THEN excluded.status ELSE m.status END
+      ELSE jsms_shown_status(CASE WHEN ${WINS} THEN ${NEXT} ELSE m.status END, ${RECEIPTS}, cardinality(${OPERATOR_IDS}))
+      END,
+    updated_at = greatest(m.updated_at, excluded.updated_at), ${REMEMBER}
+  WHERE ${WINS}
+    ${withQueued ? 'OR m.type IS NULL' : ''}
+    OR (${HISTORY}) IS DISTINCT FROM m.history
+    OR (excluded.receipts IS NOT NULL AND (m.receipts IS NULL OR (excluded.receipts || m.receipts) <> m.receipts))`;
+
+const MERGES = [MERGE_QUEUED, mergeDecided(false), mergeDecided(true)];
+
+function insertOf({ columns, constants }: Shape, firstArgument: number, merge: string): string {
+  const made = columns.map(({ name, from }) => (from ? `${from} AS ${name}` : name)).join(', ');
+  const args = columns.map(({ type }, i) => `$${firstArgument + i}::text::${type}[]`).join(', ');
+  const patches = `(SELECT ${made} FROM unnest(${args}) AS a (${names(columns)})) AS patch`;
+  const into = constants ? `${names(columns)}, ${constants}` : `${names(columns)}) SELECT *`;
+  return `INSERT INTO messages AS m (${into} FROM ${patches}
+  ON CONFLICT (id) DO UPDATE ${merge}
+  RETURNING ${COUNTED}`;
+}
+
+const argumentsBefore = (shape: number): number =>
+  SHAPES.slice(0, shape).reduce((sum, { columns }) => sum + columns.length, 1);
+const ZONE = `$${argumentsBefore(SHAPES.length)}::text`;
+
+const UPSERT = `WITH
+${SHAPES.map((shape, i) => `written_${i} AS (${insertOf(shape, argumentsBefore(i), MERGES[i] as string)})`).join(',\n')},
+written AS (${SHAPES.map((_, i) => `SELECT * FROM written_${i}`).join(' UNION ALL ')}),
+moved AS (
+  SELECT user_id, (created_at AT TIME ZONE ${ZONE})::date AS day, operator, type, status, 1 AS messages, pages, price, posted
+  FROM written
+  UNION ALL
+  SELECT user_id, (created_at AT TIME ZONE ${ZONE})::date, prev_operator, prev_type, prev_status,
+    -1, CASE WHEN prev_type IS NOT NULL THEN -pages END, CASE WHEN prev_type IS NOT NULL THEN -price END, -prev_posted
+  FROM written WHERE prev_status IS NOT NULL
+)
+INSERT INTO daily_totals AS t (user_id, day, operator, type, status, messages, pages, price, posted)
+SELECT user_id, day, operator, coalesce(type::text, ''), status,
+  sum(messages), coalesce(sum(pages), 0), coalesce(sum(price), 0), sum(posted)
+FROM moved GROUP BY user_id, day, operator, type, status
+HAVING sum(messages) <> 0 OR coalesce(sum(pages), 0) <> 0 OR coalesce(sum(price), 0) <> 0 OR sum(posted) <> 0
+ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT (user_id, day, operator, type, status) DO UPDATE SET
+  messages = t.messages + excluded.messages, pages = t.pages + excluded.pages,
+  price = t.price + excluded.price, posted = t.posted + excluded.posted`;
+
+/** A column of the patches in array notation. */
+function argumentOf({ read, quoted }: Column, patches: readonly Patch[]): string {
+  const cells = patches.map((patch) => {
+    const cell = read(patch);
+    return cell === null ? 'NULL' : quoted ? quote(cell as string) : cell;
+  });
+  return `{${cells.join(',')}}`;
+}
+
+/**
+ * Writes patches inside the caller's transaction.
+ * @param patches each message once, ordered by id; the partitions of their days exist
+ */
+export async function upsertMessages(tx: Sql, patches: readonly Patch[], timeZone: string): Promise<void> {
+  if (patches.length === 0) return;
+  const args = SHAPES.flatMap(({ columns, takes }) => {
+    const those = patches.filter(takes);
+    return columns.map((column) => argumentOf(column, those));
+  });
+  await tx.unsafe(UPSERT, [...args, timeZone], { prepare: true });
+}

@@ -1,0 +1,236 @@
+/**
+ * One batch of facts, one transaction: rows, totals, dead letters, ledger, poison and the offsets of what was read, so that a
+ * crash at any point re-reads what was not written and nothing else. synchronous_commit is off: a crash of PostgreSQL may lose
+ * the last commits, rows and offsets together, and they are read from Kafka again.
+ */
+import type { LedgerEvent, ReceiptEvent, StatusEvent } from '../shared/events.ts';
+import { idTimeMs } from '../shared/id.ts';
+import type { Sql } from '../shared/postgres.ts';
+import type { Fact } from './events.ts';
+import { addMessage, addReceipt, addStatus, type Patch, patchOf } from './fold.ts';
+import type { Days } from './partitions.ts';
+import { learnOperatorIds, type Match, matchReceipts, reclaim } from './receipts.ts';
+import { upsertMessages } from './upsert.ts';
+
+const DAY_MS = 86_400_000;
+const POISON_KEPT_BYTES = 4_096;
+
+export type Writer = {
+  sql: Sql;
+  days: Days;
+  timeZone: string;
+  receiptsDays: number;
+  deadLetterDays: number;
+  now: () => number;
+};
+
+/** What a write did, for the counters. */
+export type Written = {
+  rows: number;
+  matched: number;
+  waited: number;
+  early: number;
+  doubled: number;
+  afterRefund: number;
+  poison: number;
+  /** Events of messages whose day was dropped. */
+  expired: number;
+};
+
+type Batch = {
+  patches: Map<string, Patch>;
+  statuses: StatusEvent[];
+  receipts: ReceiptEvent[];
+  ledger: LedgerEvent[];
+  poison: (Fact & { kind: 'poison' })[];
+  offsets: Map<string, { topic: string; partition: number; next: number }>;
+  expired: number;
+};
+
+function patchFor(patches: Map<string, Patch>, id: string, userId: string): Patch {
+  let patch = patches.get(id);
+  if (!patch) {
+    patch = patchOf(id, userId);
+    patches.set(id, patch);
+  }
+  return patch;
+}
+
+/** Sorts facts by what they are for; events of dropped days are counted and passed by. Pure. */
+function sortFacts(facts: readonly Fact[], droppedBeforeMs: number): Batch {
+  const batch: Batch = {
+    patches: new Map(),
+    statuses: [],
+    receipts: [],
+    ledger: [],
+    poison: [],
+    offsets: new Map(),
+    expired: 0,
+  };
+  let run: { topic: string; partition: number; next: number } | undefined;
+  for (const fact of facts) {
+    if (run?.topic !== fact.topic || run.partition !== fact.partition) {
+      const key = `${fact.topic}/${fact.partition}`;
+      run = batch.offsets.get(key);
+      if (!run) {
+        run = { topic: fact.topic, partition: fact.partition, next: 0 };
+        batch.offsets.set(key, run);
+      }
+    }
+    run.next = Math.max(run.next, fact.offset + 1);
+    if (fact.kind === 'ledger') batch.ledger.push(fact.event);
+    else if (fact.kind === 'poison') batch.poison.push(fact);
+    else if (fact.kind === 'receipt') batch.receipts.push(fact.event);
+    else if (idTimeMs(fact.event.id) < droppedBeforeMs) batch.expired += 1;
+    else if (fact.kind === 'message')
+      addMessage(patchFor(batch.patches, fact.event.id, fact.event.user_id), fact.event);
+    else {
+      addStatus(patchFor(batch.patches, fact.event.id, fact.event.user_id), fact.event);
+      batch.statuses.push(fact.event);
+    }
+  }
+  return batch;
+}
+
+const inOrder = (patches: Map<string, Patch>): Patch[] =>
+  [...patches.values()].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+
+/** Joins matched receipts to the patches; doubled ones write nothing. */
+function joinReceipts(patches: Map<string, Patch>, matches: readonly Match[]): void {
+  for (const { receipt, message_id, user_id, doubled } of matches) {
+    if (!doubled) addReceipt(patchFor(patches, message_id, user_id as string), receipt);
+  }
+}
+
+async function writeLedger(tx: Sql, entries: readonly LedgerEvent[], timeZone: string): Promise<void> {
+  const of = <K extends keyof LedgerEvent>(name: K) => entries.map((entry) => entry[name] ?? null);
+  await tx.unsafe(
+    `WITH added AS (
+      INSERT INTO ledger_entries (transaction_id, user_id, day, kind, amount, reason, at)
+      SELECT transaction_id, user_id, (to_timestamp(at_ms::float8 / 1000) AT TIME ZONE $7)::date, kind, amount, reason,
+        to_timestamp(at_ms::float8 / 1000)
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[])
+        AS e (transaction_id, user_id, kind, amount, reason, at_ms)
+      ON CONFLICT DO NOTHING RETURNING user_id, day, amount
+    )
+    INSERT INTO ledger_totals AS t (user_id, day, entries, amount)
+    SELECT user_id, day, count(*), sum(amount) FROM added GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (user_id, day) DO UPDATE SET entries = t.entries + excluded.entries, amount = t.amount + excluded.amount`,
+    [of('transaction_id'), of('user_id'), of('kind'), of('amount'), of('reason'), of('at'), timeZone] as never[],
+    { prepare: true },
+  );
+}
+
+/** A dead letter that was discarded or replayed stays as it is when its event comes again. */
+async function writeDeadLetters(tx: Sql, dead: readonly StatusEvent[]): Promise<void> {
+  const of = <K extends keyof StatusEvent>(name: K) => dead.map((event) => event[name] ?? null);
+  await tx.unsafe(
+    `INSERT INTO dead_letters (id, user_id, operator, attempts, error, died_at)
+    SELECT id, user_id, operator, attempts, error, to_timestamp(at_ms::float8 / 1000)
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::bigint[])
+      AS d (id, user_id, operator, attempts, error, at_ms)
+    ON CONFLICT DO NOTHING`,
+    [of('id'), of('user_id'), of('operator'), of('attempt'), of('error'), of('at')] as never[],
+    { prepare: true },
+  );
+}
+
+async function writePoison(tx: Sql, poison: Batch['poison']): Promise<void> {
+  await tx.unsafe(
+    `INSERT INTO poison_records (topic, partition, "offset", reason, size, value, at)
+    SELECT *, now() FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::bytea[])
+    ON CONFLICT DO NOTHING`,
+    [
+      poison.map(({ topic }) => topic),
+      poison.map(({ partition }) => partition),
+      poison.map(({ offset }) => offset),
+      poison.map(({ reason }) => reason),
+      poison.map(({ value }) => value?.length ?? 0),
+      poison.map(({ value }) => `\\x${(value ?? Buffer.alloc(0)).subarray(0, POISON_KEPT_BYTES).toString('hex')}`),
+    ] as never[],
+  );
+}
+
+async function writeOffsets(tx: Sql, offsets: Batch['offsets']): Promise<void> {
+  const rows = [...offsets.values()].sort((a, b) =>
+    a.topic === b.topic ? a.partition - b.partition : a.topic < b.topic ? -1 : 1,
+  );
+  // Never backwards: a writer whose partition was taken away may come late.
+  await tx.unsafe(
+    `INSERT INTO consumer_offsets AS o (topic, partition, next_offset) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
+    ON CONFLICT (topic, partition) DO UPDATE SET next_offset = greatest(o.next_offset, excluded.next_offset)`,
+    [rows.map((row) => row.topic), rows.map((row) => row.partition), rows.map((row) => row.next)] as never[],
+    { prepare: true },
+  );
+}
+
+/**
+ * Writes one batch of facts.
+ * @throws what PostgreSQL throws: nothing was written then, or (the connection was lost) perhaps all of it, and writing it
+ * again changes nothing
+ */
+export async function writeFacts(writer: Writer, facts: readonly Fact[]): Promise<Written> {
+  const { sql, days, timeZone } = writer;
+  const instants: number[] = [];
+  for (const fact of facts)
+    if (fact.kind === 'message' || fact.kind === 'status') instants.push(idTimeMs(fact.event.id));
+  const batch = sortFacts(facts, await days.ensure(instants));
+  const { patches, statuses, receipts, ledger, poison } = batch;
+  const nowMs = writer.now();
+  const dead = statuses.filter((event) => event.dead && event.at >= nowMs - writer.deadLetterDays * DAY_MS);
+
+  const result = await sql.begin(async (begun) => {
+    const tx = begun as unknown as Sql;
+    const steps: Promise<unknown>[] = [tx`SET LOCAL synchronous_commit = off`];
+    let outcome = { matches: [] as Match[], early: 0, waited: 0 };
+    if (receipts.length > 0 || patches.size > 0) {
+      const found = await findMatches(tx, batch, nowMs - writer.receiptsDays * DAY_MS);
+      joinReceipts(patches, found.matches);
+      outcome = found;
+    }
+    // Sent without waiting for each other's answers: they go to the server as one flight.
+    steps.push(upsertMessages(tx, inOrder(patches), timeZone));
+    if (ledger.length > 0) steps.push(writeLedger(tx, ledger, timeZone));
+    if (dead.length > 0) steps.push(writeDeadLetters(tx, dead));
+    if (poison.length > 0) steps.push(writePoison(tx, poison));
+    if (batch.offsets.size > 0) steps.push(writeOffsets(tx, batch.offsets));
+    await Promise.all(steps);
+    return outcome;
+  });
+  return countWritten(result, { rows: patches.size, poison: poison.length, expired: batch.expired });
+}
+
+async function findMatches(tx: Sql, batch: Batch, receiptsFromMs: number) {
+  const { patches, statuses, receipts } = batch;
+  const waited = patches.size > 0 ? await learnOperatorIds(tx, statuses, [...patches.keys()], receiptsFromMs) : [];
+  return { ...(await matchReceipts(tx, receipts, waited, new Set(patches.keys()))), waited: waited.length };
+}
+
+function countWritten(
+  { matches, early, waited }: { matches: Match[]; early: number; waited: number },
+  rest: { rows: number; poison: number; expired: number },
+): Written {
+  const fresh = matches.filter((match) => !match.doubled);
+  return {
+    ...rest,
+    matched: fresh.length,
+    waited,
+    early,
+    doubled: matches.length - fresh.length,
+    afterRefund: fresh.filter((match) => match.refunded).length,
+  };
+}
+
+/** Joins receipts and messages that two writers brought at one moment, unseen by each other. */
+export async function joinLateMatches(writer: Writer): Promise<Written> {
+  const patches = new Map<string, Patch>();
+  const result = await writer.sql.begin(async (begun) => {
+    const tx = begun as unknown as Sql;
+    const waited = await reclaim(tx);
+    const found = await matchReceipts(tx, [], waited, new Set());
+    joinReceipts(patches, found.matches);
+    await upsertMessages(tx, inOrder(patches), writer.timeZone);
+    return { ...found, waited: waited.length };
+  });
+  return countWritten(result, { rows: patches.size, poison: 0, expired: 0 });
+}
