@@ -49,13 +49,16 @@ export function publicationOf(id: string, fields: RecordFields): Publication | n
   return {
     version: outcome.version,
     outcome: JSON.stringify(outcome),
-    retry: retrying ? withAttempt(event, attemptNow, Number(notBefore)) : '',
+    retry: retrying
+      ? withAttempt(event, attemptNow, Number(notBefore), outcome.flags.includes('perhaps_double') ? operator : '')
+      : '',
     retryNumber: retrying ? Math.min(attemptNow - 1, ATTEMPTS_MAX - 1) : 0,
     operator,
   };
 }
 
 /** The message's event with the attempt it waits for, without parsing it: the event is a JSON object of ours. */
-function withAttempt(event: string, attempt: number, notBefore: number): string {
-  return `${event.slice(0, -1)},"attempt":${attempt},"not_before":${notBefore}}`;
+function withAttempt(event: string, attempt: number, notBefore: number, pinned: string): string {
+  const pin = pinned === '' ? '' : `,"pinned":${JSON.stringify(pinned)}`;
+  return `${event.slice(0, -1)},"attempt":${attempt},"not_before":${notBefore}${pin}}`;
 }

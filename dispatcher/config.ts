@@ -18,6 +18,13 @@ export const settings = {
     300_000,
     'a process that was killed keeps its partitions for so long, milliseconds; the broker has bounds of its own',
   ),
+  REDIS_URL: text('redis://127.0.0.1:6379', 'Redis, for the ported numbers and the rates that dispatchers share'),
+  PORTED_LEARNED_DAYS: integer(
+    30,
+    1,
+    3650,
+    "how long a ported number that an operator's refusal taught is remembered, days",
+  ),
   OPERATORS_FILE: text('operator.json', 'operators, prefixes and ported numbers; relative to the repository'),
   QUEUE_MAX: integer(
     2_000,

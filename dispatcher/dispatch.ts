@@ -1,12 +1,14 @@
 /** The dispatcher's middle: which operator's pump takes a message, and the operators as operator.json says now. */
 import { ClaimCode } from '../shared/billing.ts';
 import type { Producer } from '../shared/kafka.ts';
-import type { Log } from '../shared/log.ts';
+import { errorFields, type Log } from '../shared/log.ts';
+import type { PortedNumbers } from '../shared/ported.ts';
 import type { OperatorSettings, OperatorsFile } from '../shared/sms/operators.ts';
 import { buildRoutes, operatorOf, type Routes } from '../shared/sms/routes.ts';
 import type { Lane } from '../shared/topics.ts';
 import { type Breaker, createBreaker } from './breaker.ts';
 import type { Connector, ConnectorEvents, OperatorReceipt, SubmitOutcome } from './connector.ts';
+import type { Leases } from './lease.ts';
 import { createPump, type Pump } from './pump.ts';
 import { createRate, type Rate } from './rate.ts';
 import type { Records } from './records.ts';
@@ -19,6 +21,10 @@ export type DispatchDeps = {
   connect: (settings: OperatorSettings, events: ConnectorEvents) => Connector;
   /** A message was claimed before its time: it waits on. */
   early: (work: Work, waitMs: number) => void;
+  leases: Leases;
+  ported: PortedNumbers;
+  /** How long a learned number is remembered, milliseconds. */
+  learnedForMs: number;
   queueMax: number;
   onDrained: (queue: string) => void;
   onReceipt: (operator: string, receipt: OperatorReceipt) => Promise<void>;
@@ -70,19 +76,29 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
 
   const openLine = (settings: OperatorSettings): Line => {
     const { name } = settings;
-    const rate = createRate(settings.tps);
+    const rate = createRate();
     const breaker = createBreaker(settings.breaker);
     const connector = deps.connect(settings, {
       onReady: () => pump?.wake(),
       onReceipt: (receipt) => deps.onReceipt(name, receipt),
     });
+    const lease = deps.leases.open(
+      name,
+      settings.tps,
+      () => pump.waiting,
+      () => pump.wake(),
+    );
     const pump: Pump = createPump({
       settings,
       connector,
       rate,
+      lease,
       breaker,
       records,
-      settle: (work, operator, outcome) => settleOutcome(settleDeps, work, operator, outcome),
+      settle: (work, operator, outcome) => {
+        if (outcome.kind === 'accepted' && work.reroutedFrom !== undefined) learn(work, operator);
+        return settleOutcome(settleDeps, work, operator, outcome);
+      },
       undo: (work, operator) => undoClaim(settleDeps, work, operator),
       notClaimed: (work, result) => {
         if (result.code === ClaimCode.EARLY) {
@@ -91,6 +107,8 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
           deps.early({ ...work, done: () => dones.forEach((done) => void done()) }, Number(result.not_before));
         } else void passBy(settleDeps, work, result);
       },
+      divert: (lane, work) => divert(settings, lane, work),
+      reroute: (lane, work) => reroute(settings, lane, work),
       onDrained: (lane, length) => {
         const queue = queueName(name, lane);
         if (length < queueMax / 2 && full.delete(queue)) onDrained(queue);
@@ -99,6 +117,41 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
       log,
     });
     return { settings, pump, rate, breaker };
+  };
+
+  const pushTo = ({ pump }: Line, lane: Lane, work: Work): void => {
+    pump.push(lane, work);
+    pump.wake();
+  };
+  const isFit = ({ breaker, pump }: Line): boolean =>
+    breaker.state(performance.now()) === 'closed' && pump.connector.ready;
+  const firstFit = (names: readonly string[], except: string): Line | undefined =>
+    names.map((name) => lines.get(name)).find((line) => line && line.settings.name !== except && isFit(line));
+
+  /** The first fallback that is fit carries the message meanwhile; after an unknown outcome no other operator may. */
+  const divert = (from: OperatorSettings, lane: Lane, work: Work): boolean => {
+    if (work.pinned !== undefined || work.reroutedFrom !== undefined) return false;
+    const divertedFrom = work.divertedFrom ?? from.name;
+    const line = firstFit(from.fallback, divertedFrom);
+    if (line) pushTo(line, lane, { ...work, divertedFrom });
+    return line !== undefined;
+  };
+
+  /** The next operator is tried once: a fallback, else whoever comes next in the file. */
+  const reroute = (from: OperatorSettings, lane: Lane, work: Work): boolean => {
+    if (work.pinned !== undefined) return false;
+    const names = [...lines.keys()];
+    const at = names.indexOf(from.name);
+    const line = firstFit([...from.fallback, ...names.slice(at + 1), ...names.slice(0, at)], from.name);
+    if (line) pushTo(line, lane, { ...work, reroutedFrom: from.name });
+    return line !== undefined;
+  };
+
+  const learn = ({ event }: Work, operator: string): void => {
+    const at = Date.now();
+    deps.ported
+      .set(event.phone, { operator, until: at + deps.learnedForMs, source: 'learned', at })
+      .catch((thrown) => log.warn('ported_number_not_kept', { message_id: event.id, ...errorFields(thrown) }));
   };
 
   const reload = (next: OperatorsFile): void => {
@@ -128,12 +181,14 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
 
   const lineOf = (work: Work): Line => {
     const { event } = work;
-    const name = operatorOf(routes, event.phone) ?? event.operator;
+    const name =
+      work.pinned ?? deps.ported.operatorOf(event.phone) ?? operatorOf(routes, event.phone) ?? event.operator;
     return (lines.get(name) ?? lines.get(event.operator) ?? lines.values().next().value) as Line;
   };
 
   const push = (lane: Lane, work: Work): string | null => {
-    const { pump } = lineOf(work);
+    const { settings, pump, breaker } = lineOf(work);
+    if (breaker.state(performance.now()) === 'open' && divert(settings, lane, work)) return null;
     pump.push(lane, work);
     const queue = queueName(pump.name, lane);
     if (pump.queued(lane) < queueMax) return null;
@@ -143,7 +198,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
 
   reload(file);
   return {
-    route: (lane, work) => push(lane, { event: work.event, attempt: work.attempt, done: () => leave(work) }),
+    route: (lane, work) => push(lane, { ...work, done: () => leave(work) }),
     enter: (work) => {
       const key = keyOf(work);
       const dones = inside.get(key);

@@ -10,6 +10,8 @@ import { connectKafka } from '../shared/kafka.ts';
 import { runMain, type Scope, waitFor } from '../shared/lifecycle.ts';
 import { createLog, type Log } from '../shared/log.ts';
 import { createMetrics } from '../shared/metrics.ts';
+import { openPorted } from '../shared/ported.ts';
+import { connected, connectRedis } from '../shared/redis.ts';
 import { parseOperators } from '../shared/sms/operators.ts';
 import { TOPICS } from '../shared/topics.ts';
 import { watchFile } from '../shared/watched-file.ts';
@@ -19,6 +21,7 @@ import type { OperatorReceipt } from './connector.ts';
 import { openDispatch } from './dispatch.ts';
 import { dispatcherDoor } from './http.ts';
 import { type Intake, openIntake } from './intake.ts';
+import { openLeases } from './lease.ts';
 import { CLAIM_GOOD_MS } from './pump.ts';
 import { openRecords } from './records.ts';
 import { submitMaxMs } from './timing.ts';
@@ -52,6 +55,15 @@ export async function start(config: Config, scope: Scope, log: Log) {
   );
   const producer = await kafka.producer();
   scope.defer('producer', () => producer.close());
+  const redis = connectRedis(config.REDIS_URL, log);
+  scope.defer('redis', () => redis.disconnect());
+  await waitFor(
+    () => connected(redis),
+    waitMs,
+    `Redis does not answer at ${new URL(config.REDIS_URL).host}; \`bun run infra\` starts one`,
+  );
+  const ported = await openPorted(redis, log);
+  scope.defer('ported', () => ported.close());
   const billing = connectBilling(config.BILLING_GRPC_URL);
   scope.defer('billing', () => billing.close());
   await waitFor(
@@ -88,6 +100,10 @@ export async function start(config: Config, scope: Scope, log: Log) {
       records,
       producer,
       connect: connectOperator,
+      leases: openLeases(redis, log),
+      ported,
+      learnedForMs: config.PORTED_LEARNED_DAYS * 86_400_000,
+
       queueMax: config.QUEUE_MAX,
       onReceipt,
       log,
@@ -127,7 +143,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
       metrics,
       health,
     },
-    { dispatch, onReceipt },
+    { dispatch, onReceipt, ported, operators: () => operators.value },
   );
   const http = listen(door, config.HOST, config.DISPATCHER_HTTP_PORT, 'DISPATCHER_HTTP_PORT');
   scope.defer('http', () => http.stop());

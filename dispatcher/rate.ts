@@ -1,6 +1,7 @@
 /**
- * How fast an operator may be submitted to: its `tps`, and less after it throttled. A refusal for the rate halves what was
- * achieved; every quiet second lets it climb by a tenth until it is back where nothing holds it. Pure over the given clock.
+ * How fast an operator that throttled may be submitted to by this process. A refusal for the rate halves what was achieved;
+ * every quiet second lets it climb by a tenth until nothing holds it. `tps` is not its business: lease.ts. Pure over the
+ * given clock.
  */
 
 const CLIMB_PER_S = 1.1;
@@ -21,26 +22,24 @@ export type Rate = {
   waitMs(nowMs: number): number;
 };
 
-/** @param tps submits a second; 0 for no limit */
-export function createRate(tps: number): Rate {
-  let limit = tps > 0 ? tps : Number.POSITIVE_INFINITY;
-  let tokens = tps > 0 ? Math.max(1, tps * 0.05) : 0;
+export function createRate(): Rate {
+  let limit = Number.POSITIVE_INFINITY;
+  let tokens = 0;
   let at = 0;
   let halvedAt = Number.NEGATIVE_INFINITY;
   let pausedUntil = 0;
   let taken = 0;
   let windowAt = 0;
   let achieved = 0;
-  const ceiling = tps > 0 ? tps : Number.POSITIVE_INFINITY;
 
   const advance = (nowMs: number): void => {
     if (at === 0) at = nowMs;
     const elapsedS = Math.max(0, nowMs - at) / 1_000;
     at = nowMs;
-    if (limit < ceiling) {
+    if (Number.isFinite(limit)) {
       limit *= CLIMB_PER_S ** elapsedS;
-      // Past four times of what the operator ever took in a second, an unlimited operator is unlimited again.
-      if (limit >= Math.min(ceiling, Math.max(achieved * 4, 100))) limit = ceiling;
+      // Past four times of what the operator ever took in a second it is unlimited again.
+      if (limit >= Math.max(achieved * 4, 100)) limit = Number.POSITIVE_INFINITY;
     }
     // At most a twentieth of a second is saved up, so that no second sees more than its rate by more than that.
     if (Number.isFinite(limit)) tokens = Math.min(tokens + elapsedS * limit, Math.max(1, limit * 0.05));

@@ -7,6 +7,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { ClaimCode, type ClaimResult, Outcome, type SettleItem, type SettleResult } from '../shared/billing.ts';
+import type { MessageFlag } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import type { Producer } from '../shared/kafka.ts';
 import { errorFields, type Log } from '../shared/log.ts';
@@ -45,8 +46,11 @@ export function amountOf(outcome: SubmitOutcome, price: number, pages: number): 
 
 function settleItem(work: Work, operator: string, outcome: SubmitOutcome): SettleItem {
   const { event, attempt } = work;
-  const partial = outcome.kind === 'accepted' && outcome.acceptedParts < outcome.parts;
-  const flags = [...(partial ? ['partial'] : []), ...(operator === event.operator ? [] : ['fallback'])];
+
+  const flags: MessageFlag[] = [];
+  if (outcome.kind === 'accepted' && outcome.acceptedParts < outcome.parts) flags.push('partial');
+  if (work.divertedFrom !== undefined) flags.push('fallback');
+  if (work.reroutedFrom !== undefined) flags.push('rerouted');
   return {
     user_id: event.user_id,
     message_id: event.id,

@@ -5,6 +5,12 @@ export type Work = {
   event: MessageEvent;
   /** 1 to 4. */
   attempt: number;
+  /** An earlier submit to this operator may have arrived: it goes to no other one. */
+  pinned?: string;
+  /** Its own operator's breaker was open; this one carries it meanwhile. */
+  divertedFrom?: string;
+  /** This operator said that the number is another's. */
+  reroutedFrom?: string;
   /** Its Kafka record needs no redelivery any more; called once. */
   done(): void;
 };

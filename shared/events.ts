@@ -28,7 +28,12 @@ export type MessageEvent = {
 };
 
 /** The value of `sms-dlq`: the message, the attempt it waits for and the earliest instant of it. */
-export type RetryEvent = MessageEvent & { attempt: number; not_before: number };
+export type RetryEvent = MessageEvent & {
+  attempt: number;
+  not_before: number;
+  /** Set after an unknown outcome: an earlier submit to this operator may have arrived, so no other one gets it. */
+  pinned?: string;
+};
 
 export type MessageStatus = 'queued' | 'retrying' | 'unknown' | 'sent' | 'failed' | 'delivered' | 'undelivered';
 

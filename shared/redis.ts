@@ -35,11 +35,15 @@ export function connectRedis(url: string, log: Log): Redis {
   return redis;
 }
 
+/** Connects if need be; throws while Redis does not answer. */
+export async function connected(redis: Redis): Promise<void> {
+  if (redis.status === 'wait' || redis.status === 'end') await redis.connect();
+  await redis.ping();
+}
+
 /** Connects and checks that this Redis keeps what it acknowledges; throws one sentence that says what is wrong. */
 export async function requireDurable(redis: Redis): Promise<void> {
-  if (redis.status === 'wait' || redis.status === 'end') await redis.connect();
-  const pong = await redis.ping();
-  if (pong !== 'PONG') throw new Error('Redis did not answer a ping');
+  await connected(redis);
   const settings = new Map<string, string>();
   for (const name of ['appendonly', 'appendfsync', 'maxmemory-policy']) {
     const answer = (await redis.config('GET', name)) as string[];
