@@ -91,6 +91,6 @@ export function answerSubmit({ schedule, receipts }: Deps, operator: Operator, b
     else if (outcome !== 'silent' && outcome !== 'silent_drop') reply.answer(httpStatus, error(outcome));
   };
   if (latencyMs === 0) answer();
-  else schedule.after(latencyMs, answer);
+  else schedule.after(latencyMs, () => operator.whenThawed(answer));
   if (accepted && !early) receipts.planHttp(operator, id, latencyMs);
 }

@@ -17,22 +17,6 @@ type Deps = { operators: ReadonlyMap<string, Operator>; control: Control; schedu
 export async function serveHttp(deps: Deps, host: string, port: number): Promise<HttpServer> {
   const { operators, control } = deps;
   const sockets = new Set<Socket>();
-  const forgetters: (() => void)[] = [];
-  /** Connections whose request an operator that is frozen has not taken yet. */
-  const frozen = new Map<Operator, Set<() => void>>();
-  for (const operator of operators.values()) {
-    const waiting = new Set<() => void>();
-    frozen.set(operator, waiting);
-    forgetters.push(
-      operator.onTurn(() => {
-        if (operator.dials.freeze) return;
-        const thawed = [...waiting];
-        waiting.clear();
-        for (const resume of thawed) resume();
-      }),
-    );
-  }
-
   const handle: Handle = (request, reply, connection) => {
     const operator = request.method === 'POST' ? findOperator(operators, request.target) : undefined;
     if (!operator) {
@@ -44,7 +28,7 @@ export async function serveHttp(deps: Deps, host: string, port: number): Promise
       operator.counters.refused_connections++;
       reply.drop();
     } else if (operator.dials.freeze) {
-      frozen.get(operator)?.add(connection.resume);
+      operator.whenThawed(connection.resume);
       return 'wait';
     } else answerSubmit(deps, operator, request.body, reply);
     return undefined;
@@ -58,10 +42,7 @@ export async function serveHttp(deps: Deps, host: string, port: number): Promise
   await listen(server, host, port);
   return {
     port: (server.address() as AddressInfo).port,
-    close: () => {
-      for (const forget of forgetters) forget();
-      return closeServer(server, sockets);
-    },
+    close: () => closeServer(server, sockets),
   };
 }
 

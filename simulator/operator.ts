@@ -32,6 +32,8 @@ export type Operator = {
   reset(): void;
   /** Hears of each change of dials and of each reset. Returns the way to stop hearing. */
   onTurn(listener: () => void): () => void;
+  /** Runs at once, or when the operator is no longer frozen. */
+  whenThawed(run: () => void): void;
   /** What becomes of a submit, the rate included. Without a message id its tries are counted by number and part. */
   judge(to: string, messageId: string, part: number, nowMs: number): Verdict;
   /** An id that no earlier run of the simulator has given either. */
@@ -83,6 +85,11 @@ export function createOperator(name: string, first: Dials, recordsMax: number): 
     for (const listener of [...listeners]) listener();
   };
 
+  const onTurn = (listener: () => void): (() => void) => {
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  };
+
   return {
     name,
     get dials() {
@@ -111,9 +118,17 @@ export function createOperator(name: string, first: Dials, recordsMax: number): 
       decide = compileRules(first.rules, first.seed);
       apply(first);
     },
-    onTurn: (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
+    onTurn,
+    whenThawed: (run) => {
+      if (!dials.freeze) {
+        run();
+        return;
+      }
+      const stop = onTurn(() => {
+        if (dials.freeze) return;
+        stop();
+        run();
+      });
     },
     judge: (to, messageId, part, nowMs) => {
       if (dials.throttle_tps !== 0 && !throttle.admits(dials.throttle_tps, nowMs)) return THROTTLE;

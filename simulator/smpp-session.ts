@@ -135,9 +135,7 @@ export function serveSession(deps: SmppDeps, socket: Socket): SmppSession {
   const hold = (operator: Operator): void => {
     held = true;
     socket.pause();
-    const stop = operator.onTurn(() => {
-      if (operator.dials.freeze && !closed) return;
-      stop();
+    operator.whenThawed(() => {
       held = false;
       if (closed) return;
       outbox.flush();

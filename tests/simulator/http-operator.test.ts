@@ -253,6 +253,22 @@ describe('an operator in trouble', () => {
   });
 });
 
+test('a frozen operator keeps back the answers it owed', async () => {
+  simulator.dials('mtn', { latency_ms: 20 });
+  let answered = false;
+  const asked = submitted('m1').then((answer) => {
+    answered = true;
+    return answer;
+  });
+  await until('the submit', () => simulator.counters('mtn').accepted === 1);
+  simulator.dials('mtn', { freeze: true });
+  simulator.dials('rightel', { latency_ms: 40 });
+  await post(simulator, 'rightel', { message_id: 'm1', to: '+989201234567' });
+  expect(answered).toBe(false);
+  simulator.dials('mtn', { freeze: false });
+  expect((await asked).status).toBe(200);
+});
+
 describe('memory', () => {
   test('details are kept of the last messages only; counts and duplicates stay exact', async () => {
     const small = await startSimulator({ httpPort: 0, smppPort: 0, recordsMax: 10 });
