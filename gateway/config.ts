@@ -12,6 +12,7 @@ export const settings = {
     365,
     'days that topics keep records; must exceed the longest validity of a message',
   ),
+  REDIS_URL: text('redis://127.0.0.1:6379', 'Redis, for the ported numbers'),
   OPERATORS_FILE: text('operator.json', 'operators, prefixes and ported numbers; relative to the repository'),
   PRICES_FILE: text('prices.json', 'prices per page; relative to the repository'),
   SENDERS_FILE: text('senders.json', 'line numbers by account; relative to the repository'),

@@ -7,6 +7,8 @@ import { connectKafka } from '../shared/kafka.ts';
 import { runMain, type Scope, waitFor } from '../shared/lifecycle.ts';
 import { createLog, type Log } from '../shared/log.ts';
 import { createMetrics } from '../shared/metrics.ts';
+import { openPorted } from '../shared/ported.ts';
+import { connected, connectRedis } from '../shared/redis.ts';
 import type { AcceptDeps } from './accept.ts';
 import { type Config, settings } from './config.ts';
 import { openHolds } from './holds.ts';
@@ -17,7 +19,16 @@ import { watchRules } from './rules.ts';
 export async function start(config: Config, scope: Scope, log: Log) {
   const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
   const metrics = createMetrics('gateway');
-  const rules = await watchRules(config, log);
+  const redis = connectRedis(config.REDIS_URL, log);
+  scope.defer('redis', () => redis.disconnect());
+  await waitFor(
+    () => connected(redis),
+    waitMs,
+    `Redis does not answer at ${new URL(config.REDIS_URL).host}; \`bun run infra\` starts one`,
+  );
+  const ported = await openPorted(redis, log);
+  scope.defer('ported', () => ported.close());
+  const rules = await watchRules(config, ported, log);
   scope.defer('rules', () => rules.close());
 
   const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-gateway', log });

@@ -5,7 +5,7 @@ import { encodingOf, forcesUcs2, isWellFormed, unitsOf } from '../shared/sms/enc
 import { pagesOf } from '../shared/sms/pages.ts';
 import { parsePhone } from '../shared/sms/phone.ts';
 import { type Prices, priceOf } from '../shared/sms/price.ts';
-import { operatorOf, type Routes } from '../shared/sms/routes.ts';
+
 import { type Senders, senderFor } from '../shared/sms/sender.ts';
 
 /** One message as the API takes it. */
@@ -20,7 +20,8 @@ export type SendItem = {
 };
 
 export type Rules = {
-  routes: Routes;
+  /** Who carries a number: a ported number's operator, else the longest prefix's; null when nobody does. */
+  operatorOf: (phone: string) => string | null;
   prices: Prices;
   senders: Senders;
   pagesMax: number;
@@ -47,7 +48,7 @@ function measure(rules: Rules, text: string, type: 'express' | 'normal', operato
  */
 export function composeMessage(rules: Rules, userId: string, item: SendItem, id: string, nowMs: number): MessageEvent {
   const phone = parsePhone(item.phone) ?? refuse('phone', 'is not an Iranian mobile number');
-  const operator = operatorOf(rules.routes, phone);
+  const operator = rules.operatorOf(phone);
   if (operator === null) throw new AppError('no_route', 'No operator carries the prefix of this number.');
   const sender = senderFor(rules.senders, userId, item.sender);
   if (!sender.ok) return refuse('sender', 'is not a line number of this account');
@@ -80,7 +81,7 @@ export function previewMessage(
   { text, type = 'normal', phone }: { text: string; type?: 'express' | 'normal'; phone?: string },
 ): Preview {
   const parsed = phone === undefined ? null : (parsePhone(phone) ?? refuse('phone', 'is not an Iranian mobile number'));
-  const operator = parsed === null ? null : operatorOf(rules.routes, parsed);
+  const operator = parsed === null ? null : rules.operatorOf(parsed);
   if (parsed !== null && operator === null)
     throw new AppError('no_route', 'No operator carries the prefix of this number.');
   const { encoding, pages, price } = measure(rules, text, type, operator);

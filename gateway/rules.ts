@@ -1,8 +1,9 @@
 /** What a message is checked and priced by: operators, prices and line numbers, each a watched file. */
 import type { Log } from '../shared/log.ts';
+import type { PortedNumbers } from '../shared/ported.ts';
 import { parseOperators } from '../shared/sms/operators.ts';
 import { parsePrices } from '../shared/sms/price.ts';
-import { buildRoutes } from '../shared/sms/routes.ts';
+import { buildRoutes, operatorOf } from '../shared/sms/routes.ts';
 import { parseSenders } from '../shared/sms/sender.ts';
 import { watchFile } from '../shared/watched-file.ts';
 import type { Config } from './config.ts';
@@ -11,7 +12,7 @@ import type { Rules } from './message.ts';
 export type WatchedRules = { current(): Rules; slotOf(operator: string): number; close(): void };
 
 /** Throws a ConfigError with every problem when a file is bad at the start; later a bad version is refused and the old one stays. */
-export async function watchRules(config: Config, log: Log): Promise<WatchedRules> {
+export async function watchRules(config: Config, ported: PortedNumbers, log: Log): Promise<WatchedRules> {
   // Routing needs no secrets: operators' passwords live in the dispatcher's environment alone.
   const operators = await watchFile(
     config.OPERATORS_FILE,
@@ -39,10 +40,15 @@ export async function watchRules(config: Config, log: Log): Promise<WatchedRules
     },
     log,
   );
+  const route = (phone: string): string | null => {
+    const { routes, slots } = operators.value;
+    const learned = ported.operatorOf(phone);
+    return learned !== undefined && slots.has(learned) ? learned : operatorOf(routes, phone);
+  };
   const validS = { express: config.EXPRESS_VALID_S, normal: config.NORMAL_VALID_S };
   return {
     current: () => ({
-      routes: operators.value.routes,
+      operatorOf: route,
       prices: prices.value,
       senders: senders.value,
       pagesMax: config.PAGES_MAX,
