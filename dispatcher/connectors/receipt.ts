@@ -73,7 +73,9 @@ function receiptText({ message, esmClass, dataCoding }: Deliver): string {
 
 const looksLikeReceipt = (text: string): boolean => /\bid:/i.test(text) && /\bstat:/i.test(text);
 
-const FIELD = /\b(id|done date|stat|err)[ \t]*:[ \t]*([^\s:]*)/gi;
+/** An empty field is followed by the next name, which is not its value. */
+const FIELD =
+  /\b(id|done date|stat|err)[ \t]*:[ \t]*(?!(?:sub|dlvrd|submit date|done date|stat|err|text)[ \t]*:)([^\s:]*)/gi;
 
 /** Reads the names in any order and case; `text:` ends them, since what follows is the message's own words. */
 export function readReceiptText(text: string): { id: string; doneDate: string; stat: string; err: string } {
