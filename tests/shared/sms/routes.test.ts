@@ -79,14 +79,18 @@ describe('the operator.json of this repository', () => {
   });
 
   test('it has the three operators of the quick start, each alone in its slot', () => {
-    expect(
+    expect<unknown>(
       result.file.operators.map(({ name, slot, connector, onUnknown }) => ({ name, slot, connector, onUnknown })),
     ).toEqual(
-      ['MCI', 'MTN', 'Rightel'].map((name, slot) => ({
+      [
+        ['MCI', 'smpp', 'wait'],
+        ['MTN', 'smpp', 'wait'],
+        ['Rightel', 'http', 'resend'],
+      ].map(([name, connector, after], slot) => ({
         name,
         slot,
-        connector: 'http',
-        onUnknown: { express: 'resend', normal: 'resend' },
+        connector,
+        onUnknown: { express: after, normal: after },
       })),
     );
   });
