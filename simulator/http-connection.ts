@@ -192,7 +192,7 @@ export function serveConnection(socket: Socket, handle: Handle): Connection {
       answer: (status, body, headers) => {
         if (closed || slot.text !== null) return;
         slot.text = writeAnswer(status, body, close ? `${headers ?? JSON_TYPE}connection: close\r\n` : headers);
-        if (owed[0] === slot) settle();
+        settle();
       },
       drop: destroy,
     };

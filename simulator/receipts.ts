@@ -68,7 +68,7 @@ export function createReceipts(schedule: Schedule): Receipts {
     send: (receipt: Receipt) => void,
   ): void => {
     const { receipts: dials, seed } = operator.dials;
-    const era = operator.era;
+    const { era } = operator;
     const submittedMs = Date.now();
     // Drawn by the count of acceptances: ids begin elsewhere in each run, and the seed must say the same in each.
     const nth = operator.counters.accepted;
@@ -90,7 +90,6 @@ export function createReceipts(schedule: Schedule): Receipts {
       origin,
     });
     const go = (): void => {
-      if (operator.era !== era) return;
       if (dials.intermediate !== 'none') send(make(dials.intermediate));
       if (origin !== null && !wanted(origin.registered, stat)) return;
       send(make(stat));
