@@ -15,7 +15,8 @@ export type AcceptDeps = {
   production: Production;
   /** Messages that an account had undecided at its last hold: past a bound its normal messages overflow into the lower lane. */
   backlog: Map<string, number>;
-  overflowAfter: number;
+  /** How many that are for an operator. */
+  overflowAfter: (operator: string) => number;
   inflightMax: number;
   inflight: { messages: number };
 };
@@ -45,8 +46,9 @@ const BACKLOG_ACCOUNTS_MAX = 10_000;
 
 /** A campaign delays campaigns: an account with a large backlog takes the lower lane for its normal messages. */
 function chooseLane(deps: AcceptDeps, event: MessageEvent, ahead: number): void {
-  if (event.type === 'normal' && (deps.backlog.get(event.user_id) ?? 0) + ahead >= deps.overflowAfter)
-    event.lane = 'bulk';
+  if (event.type !== 'normal') return;
+  const backlog = (deps.backlog.get(event.user_id) ?? 0) + ahead;
+  if (backlog >= deps.overflowAfter(event.operator)) event.lane = 'bulk';
 }
 
 function rememberBacklog({ backlog }: AcceptDeps, userId: string, open: number): void {

@@ -29,7 +29,7 @@ export const settings = {
     2_000,
     1,
     100_000_000,
-    'undecided messages of one account past which its normal messages take the lane sms-bulk',
+    'undecided messages of one account past which its normal messages take the lane sms-bulk; at an operator with a tps already two seconds of it',
   ),
 } as const;
 

@@ -69,7 +69,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
     holds,
     production: openProduction(productionDeps),
     backlog: new Map(),
-    overflowAfter: config.OVERFLOW_AFTER,
+    overflowAfter: rules.overflowAfter,
     inflightMax: config.INFLIGHT_MAX,
     inflight: { messages: 0 },
   };

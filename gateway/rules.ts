@@ -9,7 +9,16 @@ import { watchFile } from '../shared/watched-file.ts';
 import type { Config } from './config.ts';
 import type { Rules } from './message.ts';
 
-export type WatchedRules = { current(): Rules; slotOf(operator: string): number; close(): void };
+export type WatchedRules = {
+  current(): Rules;
+  slotOf(operator: string): number;
+  /** The undecided messages of an account past which its normal messages to this operator overflow into the lower lane. */
+  overflowAfter(operator: string): number;
+  close(): void;
+};
+
+/** An operator with a rate is backlogged by so many seconds of it. */
+const OVERFLOW_AFTER_S = 2;
 
 /** Throws a ConfigError with every problem when a file is bad at the start; later a bad version is refused and the old one stays. */
 export async function watchRules(config: Config, ported: PortedNumbers, log: Log): Promise<WatchedRules> {
@@ -20,7 +29,8 @@ export async function watchRules(config: Config, ported: PortedNumbers, log: Log
       const parsed = parseOperators(json, null);
       if (!parsed.ok) return parsed;
       const slots = new Map(parsed.file.operators.map(({ name, slot }) => [name, slot]));
-      return { ok: true, value: { routes: buildRoutes(parsed.file), slots } };
+      const tps = new Map(parsed.file.operators.map((operator) => [operator.name, operator.tps]));
+      return { ok: true, value: { routes: buildRoutes(parsed.file), slots, tps } };
     },
     log,
   );
@@ -54,6 +64,10 @@ export async function watchRules(config: Config, ported: PortedNumbers, log: Log
       pagesMax: config.PAGES_MAX,
       validS,
     }),
+    overflowAfter: (operator) => {
+      const tps = operators.value.tps.get(operator) ?? 0;
+      return tps > 0 ? Math.min(config.OVERFLOW_AFTER, tps * OVERFLOW_AFTER_S) : config.OVERFLOW_AFTER;
+    },
     slotOf: (operator) => operators.value.slots.get(operator) ?? 0,
     close: () => {
       for (const file of [operators, prices, senders]) file.close();
