@@ -1,0 +1,144 @@
+/** One load from its first request to the last final row in PostgreSQL, and what it cost. */
+import type { Bench, Figures } from './bench.ts';
+import { drained, finalCount } from './drain.ts';
+import type { LoadPlan, LoadResult, Shot } from './load/plan.ts';
+import { machineCpu, type Snapshot, usageOf } from './processes.ts';
+import { PARTS } from './stack.ts';
+
+/** No closed loop sends more in a second; serials are reserved by it. */
+const REQUESTS_PER_S_MAX = 40_000;
+
+/** A plan with what most plans have: everything through one keep-alive loop, no ids kept. */
+export function planOf(
+  bench: Bench,
+  plan: Partial<LoadPlan> & { shots: readonly Shot[]; connections: number },
+): LoadPlan {
+  const seconds = plan.seconds ?? bench.options.seconds;
+  const requestsMax = plan.requestsMax ?? seconds * REQUESTS_PER_S_MAX;
+  return {
+    host: '127.0.0.1',
+    port: bench.stack.services.gateway.port,
+    seconds,
+    ratePerS: 0,
+    keepSerials: false,
+    serialFrom: bench.books.serials(requestsMax),
+    ...plan,
+    requestsMax,
+  };
+}
+
+/** Sends a load and books what was accepted. */
+export async function send(bench: Bench, plan: LoadPlan, load = bench.load): Promise<LoadResult> {
+  const result = await load.run(plan);
+  bench.books.add(result, plan.shots[0]?.messages ?? 1);
+  return result;
+}
+
+export type Cost = { usage: Snapshot; machine: ReturnType<typeof machineCpu>; stores: Stores; at: number };
+
+/** Counters of the stores themselves. */
+type Stores = { redisScripts: number; redisCommands: number; transactions: number; walBytes: number };
+
+async function readStores({ redis, sql }: Bench): Promise<Stores> {
+  const stats = await redis.info('commandstats');
+  const calls = (name: string): number =>
+    Number(new RegExp(`^cmdstat_${name}:calls=(\\d+)`, 'm').exec(stats)?.[1] ?? 0);
+  const all = [...stats.matchAll(/^cmdstat_[^:]+:calls=(\d+)/gm)].reduce((sum, [, n]) => sum + Number(n), 0);
+  const [row] = await sql<{ transactions: number; wal: number }[]>`
+    SELECT xact_commit::float8 AS transactions, (SELECT wal_bytes::float8 FROM pg_stat_wal) AS wal
+    FROM pg_stat_database WHERE datname = current_database()`;
+  return {
+    redisScripts: calls('evalsha') + calls('eval'),
+    redisCommands: all,
+    transactions: row?.transactions ?? 0,
+    walBytes: row?.wal ?? 0,
+  };
+}
+
+/** What everything has cost since its start. */
+export async function readCost(bench: Bench, withMemory = false): Promise<Cost> {
+  const stores = await readStores(bench);
+  const { user, system } = process.cpuUsage();
+  // Everything is a child of the bench: of its own CPU only what this process used counts.
+  const own = { bench: { cpuUs: user + system, memoryBytes: 0 } };
+  const usage = { ...bench.stack.usage(withMemory), ...usageOf({ load: bench.load.pid }), ...own };
+  return { usage, machine: machineCpu(), stores, at: performance.now() };
+}
+
+const round = (n: number, digits: number): number => Number(n.toFixed(digits));
+
+/** The cost between two instants by message, and the memory at the second one. */
+export function costFigures(before: Cost, after: Cost, messages: number): Figures {
+  const per = (name: string): number => ((after.usage[name]?.cpuUs ?? 0) - (before.usage[name]?.cpuUs ?? 0)) / messages;
+  const cpu: Record<string, number> = {};
+  let system = 0;
+  for (const part of PARTS) {
+    cpu[part] = round(per(part), 1);
+    system += per(part);
+  }
+  const apart = { simulator: per('simulator'), load: per('load'), bench: per('bench') };
+  const busy = (after.machine.busyUs - before.machine.busyUs) / messages;
+  const total = after.machine.totalUs - before.machine.totalUs;
+  const known = system + apart.simulator + apart.load + apart.bench;
+  const stores = (pick: (stores: Stores) => number): number => (pick(after.stores) - pick(before.stores)) / messages;
+  return {
+    cpu_us_per_message: round(system, 1),
+    cpu_us: cpu,
+    cpu_us_apart: {
+      simulator: round(apart.simulator, 1),
+      load_generator: round(apart.load + apart.bench, 1),
+      rest_of_the_machine: round(busy - known, 1),
+    },
+    machine_busy_percent: total > 0 ? round(((after.machine.busyUs - before.machine.busyUs) / total) * 100, 0) : 0,
+    per_1000_messages: {
+      redis_scripts: round(stores(({ redisScripts }) => redisScripts) * 1_000, 1),
+      redis_commands: round(stores(({ redisCommands }) => redisCommands) * 1_000, 0),
+      postgres_transactions: round(stores(({ transactions }) => transactions) * 1_000, 1),
+      postgres_wal_kb: round(stores(({ walBytes }) => walBytes) / 1.024, 0),
+    },
+    memory_mb: Object.fromEntries(
+      PARTS.map((part) => [part, round((after.usage[part]?.memoryBytes ?? 0) / 1_048_576, 0)] as const),
+    ),
+  };
+}
+
+/** The latency of the answers. */
+export function latencyFigures({ latencyMs, waited }: LoadResult): Figures {
+  const { p50, p99, p999 } = latencyMs;
+  return {
+    answer_p50_ms: round(p50, 2),
+    answer_p99_ms: round(p99, 2),
+    answer_p999_ms: round(p999, 2),
+    ...(waited > 0 ? { requests_that_waited_for_a_connection: waited } : {}),
+  };
+}
+
+/** What was not answered with 202; nothing when all were. */
+export function refusalFigures({ statuses, lost }: LoadResult): Figures {
+  const refused = Object.entries(statuses).filter(([status]) => status !== '202');
+  return {
+    ...(refused.length > 0 ? { refused: Object.fromEntries(refused) } : {}),
+    ...(lost > 0 ? { answers_lost: lost } : {}),
+  };
+}
+
+/** Sends a load, waits until all of it is final, and tells speed, latency and cost. */
+export async function measureLoad(bench: Bench, plan: LoadPlan): Promise<{ result: LoadResult; figures: Figures }> {
+  const finalBefore = await finalCount(bench);
+  const before = await readCost(bench);
+  const result = await send(bench, plan);
+  const { at } = await drained(bench, finalBefore + result.accepted);
+  const after = await readCost(bench, true);
+  const loadS = (result.endedAt - result.startedAt) / 1_000;
+  const wholeS = (at - result.startedAt) / 1_000;
+  const figures: Figures = {
+    accepted: result.accepted,
+    accepted_per_s: round(result.accepted / loadS, 0),
+    final_per_s: round(result.accepted / wholeS, 0),
+    drain_s: round(wholeS - loadS, 1),
+    ...latencyFigures(result),
+    ...refusalFigures(result),
+    ...costFigures(before, after, result.accepted),
+  };
+  return { result, figures };
+}

@@ -1,0 +1,60 @@
+/** `bun run bench`: runs scenarios on a stack of their own, prints one table and writes bench/results/<date>.json. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type CommandScope, runCommand, say } from '../local/command.ts';
+import { type Bench, openBench, type Run } from './bench.ts';
+import { drained, finalCount } from './drain.ts';
+import { commitOf, machineOf, versionsOf } from './machine.ts';
+import { planOf, send as sendLoad } from './measure.ts';
+import { type Options, readOptions, type ScenarioName, USAGE } from './options.ts';
+import { send } from './scenarios/send.ts';
+import { sendShots } from './shots.ts';
+import { tableOf } from './table.ts';
+
+const RESULTS = join(import.meta.dirname, 'results');
+const WARM_UP_CONNECTIONS = 64;
+
+const SCENARIO: Partial<Record<ScenarioName, (bench: Bench) => Promise<Run[]>>> = { send };
+
+/** Kafka's virtual machine and ours take their time to be at their best; nothing of this counts. */
+async function warmUp(bench: Bench): Promise<void> {
+  const { warmUpS } = bench.options;
+  if (warmUpS === 0) return;
+  bench.say(`Warming up for ${warmUpS} s …`);
+  const before = await finalCount(bench);
+  const shots = await sendShots(bench);
+  const { accepted } = await sendLoad(
+    bench,
+    planOf(bench, { shots, connections: WARM_UP_CONNECTIONS, seconds: warmUpS }),
+  );
+  await drained(bench, before + accepted);
+}
+
+function writeResults(options: Options, versions: Record<string, string>, runs: readonly Run[]): string {
+  mkdirSync(RESULTS, { recursive: true });
+  const at = new Date().toISOString();
+  const file = join(RESULTS, `${at.slice(0, 19).replaceAll(':', '-')}.json`);
+  const whole = { at, commit: commitOf(), machine: machineOf(), versions, settings: options, runs };
+  writeFileSync(file, `${JSON.stringify(whole, null, 2)}\n`);
+  return file;
+}
+
+async function bench({ signal, defer }: CommandScope): Promise<number> {
+  const options = readOptions(process.argv.slice(2));
+  if (options === null) {
+    say(USAGE);
+    return 0;
+  }
+  const opened = await openBench({ options, signal, say, defer });
+  const versions = await versionsOf(opened);
+  await warmUp(opened);
+  const runs: Run[] = [];
+  for (const name of options.scenarios) runs.push(...((await SCENARIO[name]?.(opened)) ?? []));
+  say(`\n${tableOf(runs)}\n`);
+  say(`Written to ${writeResults(options, versions, runs)}.`);
+  const violations = runs.flatMap((run) => run.violations.map((violation) => `${run.title}: ${violation}`));
+  for (const violation of violations) say(`VIOLATION ${violation}`);
+  return violations.length === 0 ? 0 : 1;
+}
+
+await runCommand(bench);
