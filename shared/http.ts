@@ -108,7 +108,8 @@ export function requestIdOf(request: Request): string {
 /** The base of a service's HTTP door: add routes to it, then `listen`. */
 export function createDoor({ service, title, description, log, metrics, health }: DoorOptions) {
   const refused = metrics.counter('http_refused_total', 'requests answered with a problem, by code', ['code']);
-  return new Elysia({ name: service, normalize: false, aot: true })
+  // standardHostname: otherwise a host name of three letters or less is cut wrong, and every path under it is not found.
+  return new Elysia({ name: service, normalize: false, aot: true, handler: { standardHostname: false } })
     .onError({ as: 'global' }, ({ code, error, request }) => {
       const problem = fromElysia(code, error);
       const requestId = requestIdOf(request);
