@@ -15,6 +15,7 @@ export const settings = {
   GATEWAY_URL: text('http://127.0.0.1:7070', 'the gateway, which sends what is replayed'),
   REPORT_RETENTION_DAYS: integer(90, 8, 3_650, 'days that messages are kept; their sums by day stay for ever'),
   DEAD_LETTER_RETENTION_DAYS: integer(30, 8, 3_650, 'days that dead letters are kept; not longer than messages'),
+  RECEIPT_RETENTION_DAYS: integer(8, 1, 60, 'days that a delivery receipt may take to find its message'),
   REPORT_TIME_ZONE: text(
     'Asia/Tehran',
     'the days of summaries begin at midnight here; fixed once a database was begun with it',

@@ -1,64 +1,52 @@
-/** report: what became of each message, and what it cost, in PostgreSQL. */
+/** report: what became of each message and what it cost, from Kafka into PostgreSQL. */
 import { readSettings } from '../shared/config.ts';
 import { listen } from '../shared/http.ts';
-import { connectKafka } from '../shared/kafka.ts';
-import { runMain, type Scope, waitFor } from '../shared/lifecycle.ts';
+import { runMain, type Scope } from '../shared/lifecycle.ts';
 import { createLog, type Log } from '../shared/log.ts';
 import { createMetrics } from '../shared/metrics.ts';
-import { closePostgres, connectPostgres } from '../shared/postgres.ts';
 import { type Config, checkSettings, settings } from './config.ts';
-import { startConsumer } from './consumer.ts';
+import { READ_TOPICS, startConsumer } from './consumer.ts';
+import { resendThrough } from './gateway.ts';
 import { reportDoor } from './http.ts';
 import { reportMetrics } from './measure.ts';
-import { migrate } from './migrate.ts';
+import { openKafka, openPostgres } from './open.ts';
 import { createDays } from './partitions.ts';
-import { openStore } from './store.ts';
+import { startRetention } from './retention.ts';
+import { createWatermark, watchLag } from './watermark.ts';
 
 export async function start(config: Config, scope: Scope, log: Log) {
   checkSettings(config);
-  const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
   const timeZone = config.REPORT_TIME_ZONE;
+  const now = Date.now;
   const metrics = createMetrics('report');
+  const measured = reportMetrics(metrics);
+  const { sql, store } = await openPostgres(config, scope);
+  const kafka = await openKafka(config, scope, log);
 
-  const sql = connectPostgres(config.DATABASE_URL, { name: 'jsms-report-write', max: 4, statementTimeoutMs: 60_000 });
-  scope.defer('postgres', () => closePostgres(sql));
-  await waitFor(
-    () => sql`SELECT 1`,
-    waitMs,
-    `PostgreSQL does not answer at ${new URL(config.DATABASE_URL).host}; \`bun run infra\` starts one`,
-  );
-  await migrate(config.DATABASE_URL, timeZone);
-  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-report', log });
-  scope.defer('kafka', () => kafka.close());
-  const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
-  await waitFor(
-    () => kafka.ensureTopics(topics),
-    waitMs,
-    `Kafka does not answer at ${config.KAFKA_BROKERS}; \`bun run infra\` starts one`,
-  );
-
-  const store = openStore(config.DATABASE_URL, timeZone);
-  scope.defer('store', () => closePostgres(store.sql));
-  const measured = reportMetrics(metrics, () => new Map());
-  const consumer = await startConsumer({
-    kafka,
-    writer: {
-      sql,
-      days: createDays(sql, timeZone),
-      timeZone,
-      receiptsDays: 8,
-      deadLetterDays: config.DEAD_LETTER_RETENTION_DAYS,
-      now: Date.now,
-    },
-    metrics: measured,
-    log,
-    onCrash: (error) => scope.fail('the Kafka consumer is gone', error),
-  });
+  const days = createDays(sql, timeZone);
+  const retention = {
+    messagesDays: config.REPORT_RETENTION_DAYS,
+    deadLetterDays: config.DEAD_LETTER_RETENTION_DAYS,
+    receiptsDays: config.RECEIPT_RETENTION_DAYS,
+  };
+  const retaining = startRetention({ sql, days, timeZone, retention, now, onUnmatched: measured.unmatched, log });
+  scope.defer('retention', () => retaining.close());
+  const writer = { sql, days, timeZone, ...retention, now };
+  const onCrash = (error: Error) => scope.fail('the Kafka consumer is gone', error);
+  const consumer = await startConsumer({ kafka, writer, metrics: measured, log, onCrash });
   scope.defer('consumer', () => consumer.close());
-  const health = () => ({ ready: !scope.closing && consumer.writing, checks: { postgres: consumer.writing } });
+  const watermark = createWatermark(kafka, READ_TOPICS, now);
+  const lag = watchLag(watermark, sql, measured.lag);
+  scope.defer('lag', () => lag.close());
+
+  const health = () => ({
+    ready: !scope.closing && consumer.writing,
+    checks: { postgres: consumer.writing, open: !scope.closing },
+  });
+  const description = 'What became of each message and what it cost: reports, summaries, statements, dead letters.';
   const door = reportDoor(
-    { service: 'report', title: 'JSMS report', description: 'Reports.', log, metrics, health },
-    { store },
+    { service: 'report', title: 'JSMS report', description, log, metrics, health },
+    { store, watermark, resend: resendThrough(config.GATEWAY_URL) },
   );
   const http = listen(door, config.HOST, config.REPORT_HTTP_PORT, 'REPORT_HTTP_PORT');
   scope.defer('http', () => http.stop());

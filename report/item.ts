@@ -6,7 +6,8 @@ import { idTimeMs } from '../shared/id.ts';
 import { STATUSES } from './filter.ts';
 import { type HistoryStep, messages, type PartReceipt } from './schema.ts';
 
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
+export const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Union([schema, Type.Null()]);
 
 export const Item = Type.Object({
   message_id: Type.String(),
@@ -97,38 +98,47 @@ export function itemOf({ id, updated_ms, flags, ...rest }: ItemRow) {
   };
 }
 
-export type TimelineRow = {
-  id: string;
-  type: string | null;
+export type TimelineRow = Pick<ItemRow, 'id' | 'type' | 'status' | 'operator' | 'attempts' | 'posted' | 'error'> & {
+  version: number;
   routed: string | null;
+  decided_ms: number | null;
   history: Record<string, HistoryStep> | null;
   receipts: Record<string, PartReceipt> | null;
 };
 
-/** What happened to a message, in the order of time; `queued` is there once its event came. */
-export function timelineOf({ id, type, routed, history, receipts }: TimelineRow) {
-  const steps = Object.entries(history ?? {}).map(([version, { s, a, o, p, e, at }]) => ({
-    order: Number(version),
-    ms: at,
-    step: {
-      event: s,
-      attempt: a as number | null,
-      operator: o ?? null,
-      detail: e ?? null,
-      posted: (p ?? 0) as number | null,
-    },
-  }));
+type Status = (typeof STATUSES)[number];
+type TimelineStep = {
+  event: Status;
+  attempt: number | null;
+  operator: string | null;
+  detail: string | null;
+  posted: number | null;
+};
+type Placed = { order: number; ms: number; step: TimelineStep };
+
+const placed = (version: number, { s, a, o, p, e, at }: HistoryStep): Placed => ({
+  order: version,
+  ms: at,
+  step: { event: s as Status, attempt: a, operator: o ?? null, detail: e ?? null, posted: p ?? 0 },
+});
+
+/** What happened to a message: `queued` once its event came, each decision in the order of versions, then the receipts. */
+export function timelineOf(row: TimelineRow) {
+  const { id, type, status, operator, attempts, posted, error, version, routed, decided_ms, history, receipts } = row;
+  const steps = Object.entries(history ?? {}).map(([v, step]) => placed(Number(v), step));
+  if (type !== null) {
+    const step: TimelineStep = { event: 'queued', attempt: null, operator: routed, detail: null, posted: null };
+    steps.push({ order: 0, ms: idTimeMs(id), step });
+  }
+  if (decided_ms !== null) {
+    const decided = status === 'delivered' || status === 'undelivered' ? 'sent' : status;
+    const standing = { s: decided, a: attempts, o: operator, p: posted, e: error ?? undefined, at: decided_ms };
+    steps.push(placed(version, standing));
+  }
   for (const [part, { s, e, at }] of Object.entries(receipts ?? {})) {
     const detail = e === undefined ? `part ${part}` : `part ${part}: ${e}`;
-    steps.push({
-      order: Number.MAX_SAFE_INTEGER,
-      ms: at,
-      step: { event: s, attempt: null, operator: null, detail, posted: null },
-    });
-  }
-  if (type !== null) {
-    const step = { event: 'queued', attempt: null, operator: routed, detail: null, posted: null };
-    steps.push({ order: 0, ms: idTimeMs(id), step });
+    const step: TimelineStep = { event: s, attempt: null, operator: null, detail, posted: null };
+    steps.push({ order: Number.MAX_SAFE_INTEGER, ms: at, step });
   }
   return steps
     .sort((a, b) => a.order - b.order || a.ms - b.ms)

@@ -4,7 +4,7 @@ import type { Written } from './write.ts';
 
 export type ReportMetrics = ReturnType<typeof reportMetrics>;
 
-export function reportMetrics(metrics: Metrics, lag: () => ReadonlyMap<string, number>) {
+export function reportMetrics(metrics: Metrics) {
   const rows = metrics.counter('rows_written_total', 'rows of messages written');
   const records = metrics.counter('records_read_total', 'records of Kafka written to PostgreSQL');
   const seconds = metrics.histogram('write_seconds', 'how long a write took, its retries included');
@@ -22,10 +22,11 @@ export function reportMetrics(metrics: Metrics, lag: () => ReadonlyMap<string, n
   );
   const poison = metrics.counter('poison_records_total', 'records that could not be read; kept in poison_records');
   const expired = metrics.counter('expired_events_total', 'events of messages whose day was dropped');
-  metrics.gauge('lag_records', 'records of a topic that PostgreSQL does not have yet', ['topic'], (gauge) => {
-    for (const [topic, behind] of lag()) gauge.set({ topic }, behind);
-  });
+  const lag = metrics.gauge('lag_records', 'records of a topic that PostgreSQL does not have yet', ['topic']);
   return {
+    lag: (behind: ReadonlyMap<string, number>): void => {
+      for (const [topic, count] of behind) lag.set({ topic }, count);
+    },
     wrote: (count: number, tookSeconds: number): void => {
       records.inc(count);
       size.observe(count);

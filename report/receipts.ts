@@ -67,7 +67,7 @@ export async function learnOperatorIds(
   const [row] = await tx.unsafe<{ waiting: boolean }[]>(
     `WITH learned AS (
       INSERT INTO operator_ids (operator_id, operator, message_id)
-      SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) ON CONFLICT DO NOTHING
+      SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[])
     )
     SELECT EXISTS (SELECT 1 FROM receipts_waiting) AS waiting`,
     [operatorIds, operators, messageIds] as never[],

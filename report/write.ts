@@ -181,7 +181,9 @@ export async function writeFacts(writer: Writer, facts: readonly Fact[]): Promis
 
   const result = await sql.begin(async (begun) => {
     const tx = begun as unknown as Sql;
-    const steps: Promise<unknown>[] = [tx`SET LOCAL synchronous_commit = off`];
+    const steps: Promise<unknown>[] = [
+      tx`SELECT set_config('synchronous_commit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(),
+    ];
     let outcome = { matches: [] as Match[], early: 0, waited: 0 };
     if (receipts.length > 0 || patches.size > 0) {
       const found = await findMatches(tx, batch, nowMs - writer.receiptsDays * DAY_MS);

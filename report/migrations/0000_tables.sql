@@ -89,8 +89,7 @@ CREATE TABLE "messages" (
 CREATE TABLE "operator_ids" (
 	"operator_id" text COLLATE "C" NOT NULL,
 	"operator" text COLLATE "C" NOT NULL,
-	"message_id" uuid NOT NULL,
-	CONSTRAINT "operator_ids_operator_id_operator_message_id_pk" PRIMARY KEY("operator_id","operator","message_id")
+	"message_id" uuid NOT NULL
 ) PARTITION BY RANGE ("message_id");
 --> statement-breakpoint
 CREATE TABLE "poison_records" (
@@ -127,5 +126,6 @@ CREATE INDEX "messages_phone" ON "messages" USING btree ("phone","id");--> state
 CREATE INDEX "messages_batch" ON "messages" USING btree ("batch_id","id") WHERE batch_id is not null;--> statement-breakpoint
 CREATE INDEX "messages_client_ref" ON "messages" USING btree ("user_id","client_ref","id") WHERE client_ref is not null;--> statement-breakpoint
 CREATE INDEX "messages_replay" ON "messages" USING btree ("replay_of") WHERE replay_of is not null;--> statement-breakpoint
+CREATE INDEX "operator_ids_id" ON "operator_ids" USING hash ("operator_id");--> statement-breakpoint
 CREATE INDEX "receipts_waiting_message" ON "receipts_waiting" USING btree ("message_id") WHERE message_id is not null;--> statement-breakpoint
 CREATE INDEX "receipts_waiting_received" ON "receipts_waiting" USING btree ("received_at");
