@@ -8,6 +8,7 @@ import {
   HoldOutcome,
   type HoldReply,
   type HoldRequest,
+  Outcome,
   type Published,
   type Ref,
   type RelayReply,
@@ -18,6 +19,8 @@ import {
 } from '../shared/billing.ts';
 import { AppError } from '../shared/error.ts';
 import { failpoint } from '../shared/failpoint.ts';
+import { isId } from '../shared/id.ts';
+import { parseAmount } from '../shared/money.ts';
 import { publicationOf, type RecordFields } from './outcome.ts';
 import type { Scripts } from './scripts.ts';
 import { TAGS, tagOf } from './shard.ts';
@@ -49,6 +52,35 @@ const tagsOf = (...lists: ReadonlyMap<string, unknown>[]): string[] => [
   ...new Set(lists.flatMap((list) => [...list.keys()])),
 ];
 
+/**
+ * Runs a batch's shards at once and waits for all of them. `unavailable` is said only when none of them did anything: where one
+ * shard may have, the whole call's outcome is unknown, and it is made again with the same ids.
+ */
+async function allShards(tags: readonly string[], work: (tag: string) => Promise<void>): Promise<void> {
+  const results = await Promise.allSettled(tags.map(work));
+  const failures = results.filter((result) => result.status === 'rejected').map(({ reason }) => reason as unknown);
+  if (failures.length === 0) return;
+  if (failures.length === tags.length && failures.every(isUnavailable)) throw failures[0];
+  const cause = failures.find((failure) => !isUnavailable(failure)) ?? failures[0];
+  throw new AppError('outcome_unknown', 'The balances did not answer in time.', { cause });
+}
+
+const isUnavailable = (thrown: unknown): boolean => thrown instanceof AppError && thrown.code === 'unavailable';
+
+const USER_ID = /^[A-Za-z0-9_.-]{1,64}$/;
+const INSTANT = /^[0-9]{1,15}$/;
+
+/** Money enters the scripts here: a caller's fault must not create any. Throws `invalid_request` for the whole call. */
+function checkHold(groups: readonly HoldGroup[]): void {
+  for (const { user_id, items } of groups) {
+    if (!USER_ID.test(user_id)) throw new AppError('invalid_request', 'A hold names no account.');
+    for (const { message_id, price, valid_until } of items) {
+      if (!isId(message_id) || parseAmount(price) === null || !INSTANT.test(valid_until))
+        throw new AppError('invalid_request', 'A hold needs a UUIDv7, a price above zero and an instant.');
+    }
+  }
+}
+
 function holdArgs(produced: readonly Ref[], groups: readonly HoldGroup[]): Args {
   const args: Args = [produced.length];
   for (const { message_id } of produced) args.push(message_id);
@@ -60,11 +92,28 @@ function holdArgs(produced: readonly Ref[], groups: readonly HoldGroup[]): Args 
   return args;
 }
 
+/** One shard's groups in one script; null when Redis refused them before any effect: then the productions go alone. */
+async function holdShard(
+  scripts: Scripts,
+  tag: string,
+  produced: Ref[],
+  groups: HoldGroup[],
+): Promise<unknown[] | null> {
+  try {
+    return (await scripts.hold(tag, ...holdArgs(produced, groups))) as unknown[];
+  } catch (thrown) {
+    if (!isUnavailable(thrown) || groups.length === 0) throw thrown;
+    if (produced.length > 0) await scripts.hold(tag, ...holdArgs(produced, []));
+    return null;
+  }
+}
+
 /**
- * Holds are durable when this resolves. Refuses with `unavailable`, before any effect, when a soft limit is passed; the
- * productions that ride along are confirmed all the same.
+ * Holds are durable when this resolves. Groups are refused as OVERLOADED, before any effect, when a soft limit is passed or
+ * Redis has no memory for them; the productions that ride along are confirmed all the same.
  */
 export async function hold({ scripts, refusal }: MessageDeps, request: HoldRequest): Promise<HoldReply> {
+  checkHold(request.groups);
   const overloaded = refusal() !== null;
   const groups = byShard(overloaded ? [] : request.groups);
   const produced = byShard(request.produced);
@@ -75,23 +124,18 @@ export async function hold({ scripts, refusal }: MessageDeps, request: HoldReque
     batch_id: '',
     open: 0,
   }));
-  await Promise.all(
-    tagsOf(groups, produced).map(async (tag) => {
-      const shard = groups.get(tag);
-      const answers = (await scripts.hold(tag, ...holdArgs(produced.get(tag)?.items ?? [], shard?.items ?? []))) as [
-        number,
-        number,
-        string,
-        number[],
-        string[],
-      ][];
-      answers.forEach(([outcome, open, batch_id, codes, first], i) => {
-        replies[shard?.places[i] as number] = { outcome, open, batch_id, codes, answers: first };
-      });
-    }),
-  );
+  await allShards(tagsOf(groups, produced), async (tag) => {
+    const shard = groups.get(tag);
+    const answers = await holdShard(scripts, tag, produced.get(tag)?.items ?? [], shard?.items ?? []);
+    if (answers === null) return;
+    (answers as HoldAnswer[]).forEach(([outcome, open, batch_id, codes, first], i) => {
+      replies[shard?.places[i] as number] = { outcome, open, batch_id, codes, answers: first };
+    });
+  });
   return { groups: replies };
 }
+
+type HoldAnswer = [outcome: number, open: number, batchId: string, codes: number[], answers: string[]];
 
 function publishedArgs(published: readonly Published[]): Args {
   const args: Args = [published.length];
@@ -121,24 +165,18 @@ export async function claim({ scripts }: MessageDeps, request: ClaimRequest): Pr
   const items = byShard(request.items);
   const published = byShard(request.published);
   const results = new Array<ClaimResult>(request.items.length);
-  await Promise.all(
-    tagsOf(items, published).map(async (tag) => {
-      const shard = items.get(tag) ?? { items: [], places: [] };
-      const args: Args = [
-        request.owner,
-        request.ttl_ms,
-        ...publishedArgs(published.get(tag)?.items ?? []),
-        shard.items.length,
-      ];
-      for (const item of shard.items) {
-        args.push(item.message_id, item.attempt, item.operator, item.resend_unknown ? 1 : 0, item.unknown_wait_ms);
-      }
-      const answers = (await scripts.claim(tag, ...args)) as ScriptAnswer[];
-      answers.forEach((answer, i) => {
-        results[shard.places[i] as number] = claimResult((shard.items[i] as Ref).message_id, answer);
-      });
-    }),
-  );
+  await allShards(tagsOf(items, published), async (tag) => {
+    const shard = items.get(tag) ?? { items: [], places: [] };
+    const args: Args = [request.owner, request.ttl_ms, ...publishedArgs(published.get(tag)?.items ?? [])];
+    args.push(shard.items.length);
+    for (const item of shard.items) {
+      args.push(item.message_id, item.attempt, item.operator, item.resend_unknown ? 1 : 0, item.unknown_wait_ms);
+    }
+    const answers = (await scripts.claim(tag, ...args)) as ScriptAnswer[];
+    answers.forEach((answer, i) => {
+      results[shard.places[i] as number] = claimResult((shard.items[i] as Ref).message_id, answer);
+    });
+  });
   return { results };
 }
 
@@ -153,26 +191,35 @@ function settleResult(id: string, [applied, ...fields]: ScriptAnswer): SettleRes
   };
 }
 
+const OUTCOMES: ReadonlySet<number> = new Set(Object.values(Outcome));
+const SHARE = /^[0-9]{1,15}$/;
+
+function checkSettle({ items }: SettleRequest): void {
+  for (const { outcome, amount } of items) {
+    if (!OUTCOMES.has(outcome) || !SHARE.test(amount))
+      throw new AppError('invalid_request', 'A settlement needs one of the outcomes and an amount.');
+  }
+}
+
 /** Decides outcomes; each answer is the authoritative one, ready to be published. */
 export async function settle({ scripts }: MessageDeps, request: SettleRequest): Promise<SettleReply> {
+  checkSettle(request);
   const items = byShard(request.items);
   const published = byShard(request.published);
   const results = new Array<SettleResult>(request.items.length);
-  await Promise.all(
-    tagsOf(items, published).map(async (tag) => {
-      const shard = items.get(tag) ?? { items: [], places: [] };
-      const args: Args = [request.owner, ...publishedArgs(published.get(tag)?.items ?? []), shard.items.length];
-      for (const item of shard.items) {
-        args.push(item.message_id, item.attempt, item.outcome, item.operator, item.operator_ids.join(','));
-        args.push(item.amount, item.error, item.flags.join(','));
-      }
-      const answers = (await scripts.settle(tag, ...args)) as ScriptAnswer[];
-      if (answers.length > 0) failpoint('billing.settle_after_script');
-      answers.forEach((answer, i) => {
-        results[shard.places[i] as number] = settleResult((shard.items[i] as Ref).message_id, answer);
-      });
-    }),
-  );
+  await allShards(tagsOf(items, published), async (tag) => {
+    const shard = items.get(tag) ?? { items: [], places: [] };
+    const args: Args = [request.owner, ...publishedArgs(published.get(tag)?.items ?? []), shard.items.length];
+    for (const item of shard.items) {
+      args.push(item.message_id, item.attempt, item.outcome, item.operator, item.operator_ids.join(','));
+      args.push(item.amount, item.error, item.flags.join(','));
+    }
+    const answers = (await scripts.settle(tag, ...args)) as ScriptAnswer[];
+    if (answers.length > 0) failpoint('billing.settle_after_script');
+    answers.forEach((answer, i) => {
+      results[shard.places[i] as number] = settleResult((shard.items[i] as Ref).message_id, answer);
+    });
+  });
   return { results };
 }
 

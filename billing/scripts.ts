@@ -1,4 +1,4 @@
-/** The Lua scripts as functions. Each file is preceded by record.lua and by the times it uses, milliseconds. */
+/** The Lua scripts as functions. Each file is preceded by the times it uses (milliseconds), clock.lua and record.lua. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defineScript, type Redis } from '../shared/redis.ts';
@@ -15,7 +15,10 @@ export type Times = {
   /** How long a message that was handed back waits for its next claim before it is produced again. */
   adriftAfterMs: number;
   keyTtlMs: number;
-  /** Ids older than this are refused: a thawed gateway must not replay. Less than forgetAfterMs. */
+  /**
+   * Ids further than this from Redis' clock, either way, are refused: a thawed gateway must not replay. At most half of
+   * forgetAfterMs, so that an id is refused before its record is forgotten, even one from a clock that was ahead.
+   */
   idAgeMaxMs: number;
 };
 
@@ -34,7 +37,8 @@ export type Scripts = Record<Name, (key: string, ...args: (string | number)[]) =
 
 const source = (name: string): string => readFileSync(join(import.meta.dirname, 'scripts', `${name}.lua`), 'utf8');
 
-export function loadScripts(redis: Redis, times: Times): Scripts {
+/** @param clock the Lua of `now_ms()`; tests give one that they can move */
+export function loadScripts(redis: Redis, times: Times, clock: string = source('clock')): Scripts {
   const constants = [
     `local ATTEMPTS_MAX = ${ATTEMPTS_MAX}`,
     `local RETRY_WAITS_MS = { ${times.retryWaitsMs.join(', ')} }`,
@@ -45,7 +49,7 @@ export function loadScripts(redis: Redis, times: Times): Scripts {
     `local KEY_TTL_MS = ${times.keyTtlMs}`,
     `local ID_AGE_MAX_MS = ${times.idAgeMaxMs}`,
   ].join('\n');
-  const prelude = `${constants}\n${source('record')}`;
+  const prelude = `${constants}\n${clock}\n${source('record')}`;
   const scripts = {} as Scripts;
   for (const name of NAMES) scripts[name] = defineScript(redis, `jsms_${name}`, `${prelude}\n${source(name)}`);
   return scripts;

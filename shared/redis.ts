@@ -10,6 +10,8 @@ export type { Redis } from 'ioredis';
 
 /** After this long without a reply the outcome counts as unknown, milliseconds. */
 const COMMAND_TIMEOUT_MS = 5_000;
+/** After this long without any byte while something is asked for, the connection is given up: its peer may be gone for good. */
+const SOCKET_TIMEOUT_MS = 10_000;
 
 export function connectRedis(url: string, log: Log): Redis {
   const redis = new Redis(url, {
@@ -19,6 +21,7 @@ export function connectRedis(url: string, log: Log): Redis {
     autoResendUnfulfilledCommands: false,
     commandTimeout: COMMAND_TIMEOUT_MS,
     connectTimeout: 2_000,
+    socketTimeout: SOCKET_TIMEOUT_MS,
     enableAutoPipelining: true,
     keepAlive: 5_000,
     retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 6), 2_000),
@@ -41,12 +44,25 @@ export async function connected(redis: Redis): Promise<void> {
   await redis.ping();
 }
 
-/** Connects and checks that this Redis keeps what it acknowledges; throws one sentence that says what is wrong. */
+/**
+ * Connects and checks that this Redis keeps what it acknowledges; throws NotDurable with one sentence that says what is wrong,
+ * or whatever came while Redis did not answer.
+ */
 export async function requireDurable(redis: Redis): Promise<void> {
-  await connected(redis);
+  const refused = (thrown: unknown): never => {
+    const reason = thrown instanceof Error ? thrown.message : '';
+    if (/NOAUTH|WRONGPASS|invalid password/i.test(reason))
+      throw new NotDurable('Redis wants another password: REDIS_URL names it as redis://:password@host:port');
+    if (/NOPERM|unknown command/i.test(reason))
+      throw new NotDurable(
+        'Redis does not let CONFIG GET be asked, so nobody can say whether it keeps what it acknowledges',
+      );
+    throw thrown;
+  };
+  await connected(redis).catch(refused);
   const settings = new Map<string, string>();
   for (const name of ['appendonly', 'appendfsync', 'maxmemory-policy']) {
-    const answer = (await redis.config('GET', name)) as string[];
+    const answer = (await redis.config('GET', name).catch(refused)) as string[];
     settings.set(name, answer[1] ?? '');
   }
   const wanted = { appendonly: 'yes', appendfsync: 'always', 'maxmemory-policy': 'noeviction' };
@@ -65,8 +81,15 @@ export class NotDurable extends Error {}
 type ScriptRunner = (key: string, ...args: (string | number)[]) => Promise<unknown>;
 
 /**
+ * What Redis refuses before a script has written anything; 6.2 wraps it into a sentence of its own. At maxmemory a script's
+ * first write is refused or none is.
+ */
+const REFUSED =
+  /(^|[ -])(OOM command not allowed|LOADING |READONLY |MISCONF |BUSY Redis|CLUSTERDOWN |MASTERDOWN |NOREPLICAS |NOAUTH )/;
+
+/**
  * Makes a script a function of its one key and its arguments. It goes by its hash and is loaded again by itself when Redis
- * forgot it. A failure to reach Redis before anything was sent is `unavailable`; any other failure may have had its effect.
+ * forgot it. What was never sent, or refused before its first write, is `unavailable`; any other failure may have had its effect.
  */
 export function defineScript(redis: Redis, name: string, lua: string): ScriptRunner {
   redis.defineCommand(name, { numberOfKeys: 1, lua });
@@ -74,6 +97,9 @@ export function defineScript(redis: Redis, name: string, lua: string): ScriptRun
   return (key, ...args) => {
     if (redis.status !== 'ready')
       return Promise.reject(new AppError('unavailable', 'The balances cannot be reached at the moment.'));
-    return run.call(redis, key, ...args);
+    return run.call(redis, key, ...args).catch((thrown: unknown) => {
+      if (!(thrown instanceof Error && REFUSED.test(thrown.message))) throw thrown;
+      throw new AppError('unavailable', 'The balances cannot be changed at the moment.', { cause: thrown });
+    });
   };
 }

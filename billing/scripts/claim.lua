@@ -5,6 +5,7 @@
 --   code 0 claimed, 1 absent, 2 decided, 3 busy, 4 a newer attempt waits, 5 early
 local now = now_ms()
 local owner, ttl = take(), tonumber(take())
+write_at_maxmemory()
 confirm_all()
 
 local function claim(id, attempt, operator, resend, unknown_wait)

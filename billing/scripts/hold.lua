@@ -2,10 +2,11 @@
 -- ARGV  n, n * (id)                                                              messages that Kafka confirmed
 --       g, g * (user, key, body hash, batch id, n, n * (id, price, valid until, event, answer))
 -- answers  per group: { outcome, open, batch id, codes, answers }
---   outcome 0 held, 1 replayed, 2 conflict;  code 0 held, 1 insufficient, 2 stale id
+--   outcome 0 held, 1 replayed, 2 conflict;  code 0 held, 1 insufficient, 2 stale id: too old, or from a clock that is ahead
 --   answers are given for a replay alone: the first ones, '' where an item had been refused
 local now = now_ms()
 
+-- They leave the outbox at the end: as the first write it would let holds pass at maxmemory.
 for _ = 1, tonumber(take()) do unbox[#unbox + 1] = take() end
 
 local boxed = {}
@@ -15,7 +16,7 @@ local function hold_item(user, available)
   local record = message(id)
   if redis.call('EXISTS', record) == 1 then return 0, 0 end
   local made_at = tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
-  if now - made_at > ID_AGE_MAX_MS then return 2, 0 end
+  if math.abs(now - made_at) > ID_AGE_MAX_MS then return 2, 0 end
   if price > available then return 1, 0 end
   redis.call('HSET', record, 'user', user, 'price', num(price), 'state', 'held', 'attempt', '1', 'version', '0',
     'published', '0', 'valid_until', valid_until, 'event', event)

@@ -2,31 +2,34 @@
 --
 -- {bNN}:a:<user>      hash    available held posted topped_up (Rials), open (messages not decided)
 -- {bNN}:m:<id>        hash    the message's record, below
--- {bNN}:k:<user>:<k>  string  an idempotency key with the first answers, 24 h
+-- {bNN}:k:<user>:<k>  string  an idempotency key of a hold with the first answers, 24 h
+-- {bNN}:tk:<user>:<k> string  an idempotency key of a top-up or correction with the first answer, 24 h
+-- {bNN}:t:<id>        string  a top-up that was booked, by its transaction id; for as long as its call may be repeated
 -- {bNN}:outbox        zset    accepted messages whose production nobody confirmed; score: when the relay takes them
 -- {bNN}:due           zset    every record that somebody must look at again; score: when
 -- {bNN}:ledger        hash    top-ups whose publication nobody confirmed: transaction id -> event
+-- {bNN}:lease:<what>  string  who sweeps or relays this shard
 --
 -- A record: user price state attempt version published valid_until event, and by state:
---   held      not_before adrift        waits for its attempt's claim; adrift: was handed back, its Kafka record may be passed
+--   held      not_before adrift        waits for its attempt's claim; adrift: was handed back, its Kafka record may be passed,
+--                                      so it is produced again until somebody claims it; counts how often, from 1
 --   claimed   owner claim_until operator resend unknown_wait     one dispatcher may submit it
 --   unknown   wait_until               submitted, no answer
 --   sent      posted ids               decided
 --   failed    error dead               decided
 -- `version` counts what is to be published; `published` is the last version that Kafka confirmed. Instants are epoch ms by
--- Redis' own clock, so that replicas need not agree on theirs. Times ..._MS and ATTEMPTS_MAX come from the loader.
+-- clock.lua. Times ..._MS and ATTEMPTS_MAX come from the loader.
 
 local tag = KEYS[1]
 local OUTBOX = tag .. ':outbox'
 local DUE = tag .. ':due'
 
-local function now_ms()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-
 -- Lua's numbers are doubles and tostring writes 1e+15: money and instants are always written by this.
 local function num(n) return string.format('%.0f', n) end
+
+-- At maxmemory Redis refuses a script's first write when it may need memory, and none that follows a write. This one needs
+-- none: what frees memory in the end (claims, settlements, the sweeper, the relay) begins with it, holds and top-ups do not.
+local function write_at_maxmemory() redis.call('DEL', tag .. ':none') end
 
 local function message(id) return tag .. ':m:' .. id end
 local function account(user) return tag .. ':a:' .. user end
@@ -90,8 +93,7 @@ local function join(a, b)
   return a .. ',' .. b
 end
 
--- The moves of a record. Each frees before it writes: Redis refuses a script's writes at maxmemory only until the script
--- has written once, and HDEL is always allowed.
+-- The moves of a record.
 
 local function decide_sent(id, r, now, operator, ids, amount, flags)
   local price = tonumber(r.price)
@@ -122,7 +124,7 @@ local function next_attempt(id, r, now, reason, flags)
   redis.call('HDEL', message(id), 'owner', 'claim_until', 'wait_until')
   redis.call('HSET', message(id), 'state', 'held', 'version', num(r.version + 1), 'attempt', num(r.attempt + 1),
     'not_before', num(now + math.floor(wait * (1 + 0.2 * jitter))), 'error', reason, 'flags', flags, 'decided_at', num(now))
-  due_at(id, now + PUBLISH_GRACE_MS)
+  due_at(id, math.min(now + PUBLISH_GRACE_MS, r.valid_until))
 end
 
 local function fail_or_retry(id, r, now, reason, flags, last_flags)
@@ -139,15 +141,16 @@ local function become_unknown(id, r, now, reason)
     fail_or_retry(id, r, now, reason, join(r.flags, 'perhaps_double'), join(r.flags, 'perhaps_sent'))
   else
     redis.call('HDEL', message(id), 'claim_until')
-    redis.call('HSET', message(id), 'state', 'unknown', 'version', num(r.version + 1), 'error', reason,
-      'wait_until', num(now + tonumber(r.unknown_wait or '0')), 'decided_at', num(now))
-    due_at(id, now + PUBLISH_GRACE_MS)
+    local wait = tonumber(r.unknown_wait or '0')
+    redis.call('HSET', message(id), 'state', 'unknown', 'version', num(r.version + 1), 'error', reason, 'flags', r.flags,
+      'wait_until', num(now + wait), 'decided_at', num(now))
+    due_at(id, now + math.min(wait, PUBLISH_GRACE_MS))
   end
 end
 
 -- Kafka has this version of the outcome: a decided record is forgotten soon, another waits for what its state waits for.
 local function confirm_published(id, version)
-  local f = redis.call('HMGET', message(id), 'state', 'version', 'valid_until', 'wait_until', 'claim_until')
+  local f = redis.call('HMGET', message(id), 'state', 'version', 'valid_until', 'wait_until', 'claim_until', 'adrift')
   if not f[1] or f[2] ~= version then return end
   if f[1] == 'sent' or f[1] == 'failed' then
     redis.call('PEXPIRE', message(id), FORGET_AFTER_MS)
@@ -157,7 +160,8 @@ local function confirm_published(id, version)
   redis.call('HSET', message(id), 'published', version)
   if f[1] == 'claimed' then due_at(id, tonumber(f[5]))
   elseif f[1] == 'unknown' then due_at(id, tonumber(f[4]))
-  else due_at(id, tonumber(f[3])) end
+  -- What is adrift keeps its place: somebody must still produce it again.
+  elseif not f[6] then due_at(id, tonumber(f[3])) end
 end
 
 -- Takes a counted list of (id, version) from the arguments.

@@ -4,6 +4,7 @@
 -- answers  nil without the lease, else events
 local now = now_ms()
 local owner, lease_ms, most = take(), take(), take()
+write_at_maxmemory()
 if not lease('relay', owner, lease_ms) then return nil end
 
 local events, later = {}, {}

@@ -5,6 +5,7 @@
 -- answers  per item: { applied 0|1, outcome... } with outcome as record.lua gives it when there is one to publish
 local now = now_ms()
 local owner = take()
+write_at_maxmemory()
 confirm_all()
 
 -- An acceptance is a fact, so it decides even after the sweeper gave the claim up. Any other outcome counts only
@@ -29,7 +30,7 @@ for i = 1, tonumber(take()) do
     -- Its Kafka record may be passed already: should nobody claim it soon, the sweeper produces it again.
     redis.call('HDEL', message(id), 'owner', 'claim_until')
     redis.call('HSET', message(id), 'state', 'held', 'adrift', '1')
-    due_at(id, now + ADRIFT_AFTER_MS)
+    due_at(id, math.min(now + ADRIFT_AFTER_MS, r.valid_until))
     replies[i] = { 1 }
   else
     for flag in string.gmatch(flags, '[^,]+') do r.flags = join(r.flags, flag) end

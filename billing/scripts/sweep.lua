@@ -3,6 +3,7 @@
 -- answers  nil without the lease, else per record: { id, outcome... } to be published and then confirmed
 local now = now_ms()
 local owner, lease_ms, most = take(), take(), take()
+write_at_maxmemory()
 if not lease('sweep', owner, lease_ms) then return nil end
 
 -- Answers whether the record now has something to publish.
@@ -24,23 +25,20 @@ local function look_at(id, r)
     return true
   end
   if r.state == 'held' and r.adrift then
-    redis.call('HDEL', message(id), 'adrift')
-    if r.attempt == 1 then
-      redis.call('ZADD', OUTBOX, num(now), id)
-      due_at(id, r.valid_until)
-      return false
-    end
-    due_at(id, now + PUBLISH_GRACE_MS)
-    return true
+    -- Again and again until it is claimed, each time after a longer wait: a confirmation of an older production may come late
+    -- and take it out of the outbox, and its operator may be away for hours.
+    local times = redis.call('HINCRBY', message(id), 'adrift', 1)
+    due_at(id, math.min(now + ADRIFT_AFTER_MS * times, r.valid_until))
+    if r.attempt > 1 then return true end
+    redis.call('ZADD', OUTBOX, num(now), id)
+    return false
   end
-  if r.version > r.published then
-    due_at(id, now + PUBLISH_GRACE_MS)
-    return r.state ~= 'claimed'
-  end
-  if r.state == 'claimed' then due_at(id, tonumber(r.claim_until))
-  elseif r.state == 'unknown' then due_at(id, tonumber(r.wait_until))
-  else due_at(id, r.valid_until) end
-  return false
+  local deadline = r.valid_until
+  if r.state == 'claimed' then deadline = tonumber(r.claim_until)
+  elseif r.state == 'unknown' then deadline = tonumber(r.wait_until) end
+  local unpublished = r.version > r.published and r.state ~= 'claimed'
+  due_at(id, unpublished and math.min(now + PUBLISH_GRACE_MS, deadline) or deadline)
+  return unpublished
 end
 
 local found = {}

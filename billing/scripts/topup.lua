@@ -5,13 +5,14 @@
 local user, id, amount, key, hash, event, most = take(), take(), tonumber(take()), take(), take(), take(), tonumber(take())
 local acc = account(user)
 local marker = tag .. ':t:' .. id
-local known_key = key ~= '' and (tag .. ':k:' .. user .. ':topup:' .. key) or nil
+local known_key = key ~= '' and (tag .. ':tk:' .. user .. ':' .. key) or nil
 
 local known = known_key and redis.call('GET', known_key)
 if known then
   local first = cjson.decode(known)
   if first.hash ~= hash then return { 2, '0', '' } end
-  return { 1, first.available, first.id }
+  -- A call that is repeated because its answer was lost meets its own key: that is no replay.
+  return { first.id == id and 0 or 1, first.available, first.id }
 end
 local f = redis.call('HMGET', acc, 'available', 'topped_up')
 local available, topped_up = tonumber(f[1] or '0'), tonumber(f[2] or '0')
