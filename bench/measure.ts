@@ -4,6 +4,7 @@ import { drained, finalCount } from './drain.ts';
 import type { LoadPlan, LoadResult, Shot } from './load/plan.ts';
 import { machineCpu, type Snapshot, usageOf } from './processes.ts';
 import { PARTS } from './stack.ts';
+import { rounded } from './statistics.ts';
 
 /** No closed loop sends more in a second; serials are reserved by it. */
 const REQUESTS_PER_S_MAX = 40_000;
@@ -65,15 +66,13 @@ export async function readCost(bench: Bench, withMemory = false): Promise<Cost> 
   return { usage, machine: machineCpu(), stores, at: performance.now() };
 }
 
-const round = (n: number, digits: number): number => Number(n.toFixed(digits));
-
 /** The cost between two instants by message, and the memory at the second one. */
 export function costFigures(before: Cost, after: Cost, messages: number): Figures {
   const per = (name: string): number => ((after.usage[name]?.cpuUs ?? 0) - (before.usage[name]?.cpuUs ?? 0)) / messages;
   const cpu: Record<string, number> = {};
   let system = 0;
   for (const part of PARTS) {
-    cpu[part] = round(per(part), 1);
+    cpu[part] = rounded(per(part), 1);
     system += per(part);
   }
   const apart = { simulator: per('simulator'), load: per('load'), bench: per('bench') };
@@ -82,22 +81,22 @@ export function costFigures(before: Cost, after: Cost, messages: number): Figure
   const known = system + apart.simulator + apart.load + apart.bench;
   const stores = (pick: (stores: Stores) => number): number => (pick(after.stores) - pick(before.stores)) / messages;
   return {
-    cpu_us_per_message: round(system, 1),
+    cpu_us_per_message: rounded(system, 1),
     cpu_us: cpu,
     cpu_us_apart: {
-      simulator: round(apart.simulator, 1),
-      load_generator: round(apart.load + apart.bench, 1),
-      rest_of_the_machine: round(busy - known, 1),
+      simulator: rounded(apart.simulator, 1),
+      load_generator: rounded(apart.load + apart.bench, 1),
+      rest_of_the_machine: rounded(busy - known, 1),
     },
-    machine_busy_percent: total > 0 ? round(((after.machine.busyUs - before.machine.busyUs) / total) * 100, 0) : 0,
+    machine_busy_percent: total > 0 ? rounded(((after.machine.busyUs - before.machine.busyUs) / total) * 100, 0) : 0,
     per_1000_messages: {
-      redis_scripts: round(stores(({ redisScripts }) => redisScripts) * 1_000, 1),
-      redis_commands: round(stores(({ redisCommands }) => redisCommands) * 1_000, 0),
-      postgres_transactions: round(stores(({ transactions }) => transactions) * 1_000, 1),
-      postgres_wal_kb: round(stores(({ walBytes }) => walBytes) / 1.024, 0),
+      redis_scripts: rounded(stores(({ redisScripts }) => redisScripts) * 1_000, 1),
+      redis_commands: rounded(stores(({ redisCommands }) => redisCommands) * 1_000, 0),
+      postgres_transactions: rounded(stores(({ transactions }) => transactions) * 1_000, 1),
+      postgres_wal_kb: rounded(stores(({ walBytes }) => walBytes) / 1.024, 0),
     },
     memory_mb: Object.fromEntries(
-      PARTS.map((part) => [part, round((after.usage[part]?.memoryBytes ?? 0) / 1_048_576, 0)] as const),
+      PARTS.map((part) => [part, rounded((after.usage[part]?.memoryBytes ?? 0) / 1_048_576, 0)] as const),
     ),
   };
 }
@@ -106,9 +105,9 @@ export function costFigures(before: Cost, after: Cost, messages: number): Figure
 export function latencyFigures({ latencyMs, waited }: LoadResult): Figures {
   const { p50, p99, p999 } = latencyMs;
   return {
-    answer_p50_ms: round(p50, 2),
-    answer_p99_ms: round(p99, 2),
-    answer_p999_ms: round(p999, 2),
+    answer_p50_ms: rounded(p50, 2),
+    answer_p99_ms: rounded(p99, 2),
+    answer_p999_ms: rounded(p999, 2),
     ...(waited > 0 ? { requests_that_waited_for_a_connection: waited } : {}),
   };
 }
@@ -133,9 +132,9 @@ export async function measureLoad(bench: Bench, plan: LoadPlan): Promise<{ resul
   const wholeS = (at - result.startedAt) / 1_000;
   const figures: Figures = {
     accepted: result.accepted,
-    accepted_per_s: round(result.accepted / loadS, 0),
-    final_per_s: round(result.accepted / wholeS, 0),
-    drain_s: round(wholeS - loadS, 1),
+    accepted_per_s: rounded(result.accepted / loadS, 0),
+    final_per_s: rounded(result.accepted / wholeS, 0),
+    drain_s: rounded(wholeS - loadS, 1),
     ...latencyFigures(result),
     ...refusalFigures(result),
     ...costFigures(before, after, result.accepted),

@@ -6,15 +6,13 @@ import { type Bench, openBench, type Run } from './bench.ts';
 import { drained, finalCount } from './drain.ts';
 import { commitOf, machineOf, versionsOf } from './machine.ts';
 import { planOf, send as sendLoad } from './measure.ts';
-import { type Options, readOptions, type ScenarioName, USAGE } from './options.ts';
-import { send } from './scenarios/send.ts';
+import { type Options, readOptions, USAGE } from './options.ts';
+import { SCENARIO } from './scenarios/all.ts';
 import { sendShots } from './shots.ts';
 import { tableOf } from './table.ts';
 
 const RESULTS = join(import.meta.dirname, 'results');
 const WARM_UP_CONNECTIONS = 64;
-
-const SCENARIO: Partial<Record<ScenarioName, (bench: Bench) => Promise<Run[]>>> = { send };
 
 /** Kafka's virtual machine and ours take their time to be at their best; nothing of this counts. */
 async function warmUp(bench: Bench): Promise<void> {
