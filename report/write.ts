@@ -138,7 +138,9 @@ async function writeDeadLetters(tx: Sql, dead: readonly StatusEvent[]): Promise<
 async function writePoison(tx: Sql, poison: Batch['poison']): Promise<void> {
   await tx.unsafe(
     `INSERT INTO poison_records (topic, partition, "offset", reason, size, value, at)
-    SELECT *, now() FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::bytea[])
+    SELECT topic, partition, "offset", reason, size, decode(value, 'hex'), now()
+    FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::text[])
+      AS p (topic, partition, "offset", reason, size, value)
     ON CONFLICT DO NOTHING`,
     [
       poison.map(({ topic }) => topic),
@@ -146,7 +148,7 @@ async function writePoison(tx: Sql, poison: Batch['poison']): Promise<void> {
       poison.map(({ offset }) => offset),
       poison.map(({ reason }) => reason),
       poison.map(({ value }) => value?.length ?? 0),
-      poison.map(({ value }) => `\\x${(value ?? Buffer.alloc(0)).subarray(0, POISON_KEPT_BYTES).toString('hex')}`),
+      poison.map(({ value }) => (value ?? Buffer.alloc(0)).subarray(0, POISON_KEPT_BYTES).toString('hex')),
     ] as never[],
   );
 }
