@@ -1,0 +1,48 @@
+import { expect, test } from 'bun:test';
+import { createBreaker } from '../../dispatcher/breaker.ts';
+
+const settings = { failures: 3, openMs: 1_000, halfOpenProbes: 2 };
+const faults = (breaker: ReturnType<typeof createBreaker>, count: number, at = 0): void => {
+  for (let i = 0; i < count; i += 1) breaker.record(at, true);
+};
+
+test('it opens after so many faults of the link in a row, and an answer in between starts the count anew', () => {
+  const breaker = createBreaker(settings);
+  faults(breaker, 2);
+  breaker.record(0, false);
+  faults(breaker, 2);
+  expect(breaker.state(0)).toBe('closed');
+  faults(breaker, 1);
+  expect(breaker.state(0)).toBe('open');
+  expect(breaker.allowance(0)).toBe(0);
+});
+
+test('after its rest only a few probes may go, and it closes when they all got through', () => {
+  const breaker = createBreaker(settings);
+  faults(breaker, 3);
+  expect(breaker.waitMs(400)).toBe(600);
+  expect(breaker.allowance(1_000)).toBe(2);
+  breaker.record(1_000, false);
+  expect(breaker.state(1_001)).toBe('half_open');
+  breaker.record(1_001, false);
+  expect(breaker.state(1_002)).toBe('closed');
+  expect(breaker.allowance(1_002)).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('a probe that fails opens it for another rest', () => {
+  const breaker = createBreaker(settings);
+  faults(breaker, 3);
+  breaker.record(1_500, false);
+  breaker.record(1_500, true);
+  expect(breaker.state(2_000)).toBe('open');
+  expect(breaker.state(2_500)).toBe('half_open');
+  breaker.record(2_500, false);
+  expect(breaker.state(2_500)).toBe('half_open');
+});
+
+test('answers to submits from before it opened do not close it', () => {
+  const breaker = createBreaker(settings);
+  faults(breaker, 3);
+  for (let i = 0; i < 10; i += 1) breaker.record(500, false);
+  expect(breaker.state(500)).toBe('open');
+});

@@ -1,0 +1,69 @@
+import { expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { createFifo, createLaneQueue } from '../../dispatcher/queue.ts';
+import { LANES, type Lane } from '../../shared/topics.ts';
+
+test('a fifo is an array that is pushed, shifted and unshifted', () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.oneof(fc.constant('shift' as const), fc.record({ push: fc.nat() }), fc.record({ unshift: fc.nat() })),
+        { maxLength: 2_000 },
+      ),
+      (steps) => {
+        const fifo = createFifo<number>();
+        const model: number[] = [];
+        for (const step of steps) {
+          if (step === 'shift') expect(fifo.shift()).toBe(model.shift());
+          else if ('push' in step) {
+            fifo.push(step.push);
+            model.push(step.push);
+          } else {
+            fifo.unshift(step.unshift);
+            model.unshift(step.unshift);
+          }
+          expect(fifo.length).toBe(model.length);
+        }
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+const filled = (counts: Record<Lane, number>) => {
+  const queue = createLaneQueue<string>();
+  for (const lane of LANES) for (let i = 0; i < counts[lane]; i += 1) queue.push(lane, `${lane}${i}`);
+  return queue;
+};
+
+test('express goes first, always', () => {
+  const queue = filled({ express: 3, normal: 10, bulk: 10 });
+  expect([1, 2, 3, 4].map(() => queue.take(true)?.lane)).toEqual([
+    'express',
+    'express',
+    'express',
+    expect.not.stringMatching('express'),
+  ]);
+});
+
+test('when the others have used their part of the window only express may go', () => {
+  const queue = filled({ express: 1, normal: 5, bulk: 5 });
+  expect(queue.take(false)?.lane).toBe('express');
+  expect(queue.take(false)).toBeNull();
+  expect(queue.length).toBe(10);
+});
+
+test('the lower lane keeps a fifth beside normal, and gets everything when nobody else waits', () => {
+  const queue = filled({ express: 0, normal: 80, bulk: 100 });
+  const first = Array.from({ length: 100 }, () => queue.take(true)?.lane);
+  expect(first.filter((lane) => lane === 'bulk')).toHaveLength(20);
+  expect(queue.lengthOf('normal')).toBe(0);
+  expect(queue.take(true)?.lane).toBe('bulk');
+});
+
+test('within a lane the order is that of arrival, and what is put back goes first', () => {
+  const queue = filled({ express: 0, normal: 3, bulk: 0 });
+  const first = queue.take(true);
+  queue.unshift('normal', first?.item as string);
+  expect([1, 2, 3].map(() => queue.take(true)?.item)).toEqual(['normal0', 'normal1', 'normal2']);
+});
