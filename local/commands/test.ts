@@ -9,6 +9,8 @@ import { readSummary } from '../test-summary.ts';
 /** Past this a run hangs; an end with a reason is better than one by whoever waits for it. */
 const RUN_MAX_MS = 36 * 60_000;
 const KILL_AFTER_MS = 10_000;
+/** Of a test and of its hooks. bun's own 5 s are too few for a start of servers, and bunfig.toml knows no such setting. */
+const TEST_TIMEOUT_MS = 30_000;
 const SUMMARY_CHARS = 20_000;
 
 type Ended = { code: number; printed: string };
@@ -16,7 +18,7 @@ type Ended = { code: number; printed: string };
 /** Runs `bun test`, showing what it prints. Ends it at a signal and past the longest time. */
 function runBunTest(args: string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Ended> {
   const colours = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {};
-  const tests = spawn(process.execPath, ['test', ...args], {
+  const tests = spawn(process.execPath, ['test', '--timeout', String(TEST_TIMEOUT_MS), ...args], {
     cwd: ROOT,
     env: { ...env, ...colours },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -11,6 +11,8 @@ if (!dir || !pid || identity === undefined) throw new Error('usage: watchdog <fo
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
 while (existsSync(dir) && isSame(Number(pid), identity)) await delay(250);
+// Without the folder everything was ended in order.
+if (!existsSync(dir)) process.exit(0);
 // A server may have been spawned in the very moment of the end.
 for (let rounds = 0; rounds < 2; rounds++) {
   await Promise.all(runningRecords(dir).map((record) => endRecord(dir, record).catch(() => undefined)));

@@ -1,4 +1,5 @@
 /** Whether a PostgreSQL lets our login in, is new enough and may be written to. */
+import { setTimeout as delay } from 'node:timers/promises';
 import postgres from 'postgres';
 import { isListening } from '../ports.ts';
 import { ABSENT, ANSWER_WITHIN_MS, FIT, type Fitness, starting, unfit } from './fitness.ts';
@@ -14,17 +15,26 @@ const LOGIN_ERRORS: Readonly<Record<string, string>> = {
 
 type Row = { version: number; writable: boolean; creatable: boolean };
 
+/** The client tries for ever to reach what closes every connection, so the time is bounded here. */
 async function askServer(databaseUrl: string, waitMs: number): Promise<Row> {
   const sql = postgres(databaseUrl, { max: 1, connect_timeout: waitMs / 1_000, onnotice: () => undefined });
+  const asked = sql<Row[]>`
+    select current_setting('server_version_num')::int as version,
+           not pg_is_in_recovery() as writable,
+           has_database_privilege(current_database(), 'CREATE') as creatable`;
+  const givenUp = new AbortController();
   try {
-    const [row] = await sql<Row[]>`
-      select current_setting('server_version_num')::int as version,
-             not pg_is_in_recovery() as writable,
-             has_database_privilege(current_database(), 'CREATE') as creatable`;
+    const [row] = await Promise.race([
+      asked,
+      delay(waitMs, [] as Row[], { signal: givenUp.signal }).then(() => {
+        throw Object.assign(new Error('no answer'), { code: 'CONNECT_TIMEOUT' });
+      }),
+    ]);
     if (!row) throw new Error('no answer');
     return row;
   } finally {
-    await sql.end({ timeout: 1 });
+    givenUp.abort();
+    await sql.end({ timeout: 0 });
   }
 }
 

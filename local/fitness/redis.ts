@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { isListening } from '../ports.ts';
 import { ABSENT, ANSWER_WITHIN_MS, FIT, type Fitness, starting, unfit } from './fitness.ts';
 
 /** An answer of Redis: a status or text, an error, a number, or a list of these. */
@@ -47,11 +48,13 @@ export function readAnswer(text: string, at = 0): { answer: Answer; end: number 
 const encode = (words: readonly string[]): string =>
   `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`;
 
+const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, '');
+const portOf = (url: URL): number => Number(url.port || 6379);
+
 /** Sends the commands at once and reads as many answers. Rejects with the socket's error, or when time is up. */
 function ask(url: URL, commands: string[][], waitMs: number): Promise<Answer[]> {
-  const port = Number(url.port || 6379);
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  const socket: Socket = url.protocol === 'rediss:' ? connectTls({ host, port }) : connect({ host, port });
+  const to = { host: hostOf(url), port: portOf(url) };
+  const socket: Socket = url.protocol === 'rediss:' ? connectTls(to) : connect(to);
   return new Promise<Answer[]>((resolve, reject) => {
     let text = '';
     const answers: Answer[] = [];
@@ -111,6 +114,7 @@ function judge(where: string, settings: ReadonlyMap<string, string>, info: strin
 export async function redisFitness(redisUrl: string, waitMs = ANSWER_WITHIN_MS): Promise<Fitness> {
   const url = new URL(redisUrl);
   const where = `${url.hostname}:${url.port || 6379}`;
+  if (!(await isListening(hostOf(url), portOf(url), waitMs))) return ABSENT;
   const login = [decodeURIComponent(url.username), decodeURIComponent(url.password)].filter(Boolean);
   const commands = [
     ...(url.password ? [['AUTH', ...login]] : []),
@@ -123,7 +127,6 @@ export async function redisFitness(redisUrl: string, waitMs = ANSWER_WITHIN_MS):
   } catch (thrown) {
     const code = (thrown as NodeJS.ErrnoException).code;
     const reason = code ?? (thrown as Error).message;
-    if (code === 'ECONNREFUSED') return ABSENT;
     if (reason === 'no answer') return starting(`What listens at ${where} does not answer as Redis does.`);
     return unfit(
       `What listens at ${where} is no Redis that can be used (${reason}): end it, or give REDIS_URL another port.`,

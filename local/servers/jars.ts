@@ -20,7 +20,7 @@ function runMaven(folder: string, progress: Progress, signal?: AbortSignal): Pro
   let words: string[] = [];
   const hear = (chunk: Buffer) => {
     const lines = chunk.toString().split('\n').filter(Boolean);
-    fetched += lines.filter((line) => line.startsWith('Downloaded from')).length;
+    fetched += lines.filter((line) => line.includes('Downloaded from')).length;
     words = [...words, ...lines.filter((line) => /ERROR|WARN/.test(line))].slice(-LAST_WORDS);
   };
   maven.stdout.on('data', hear);

@@ -1,6 +1,6 @@
 /** Reads single files out of a zip or jar: a machine with Java alone has neither `unzip` nor `jar`. */
 import { readFileSync } from 'node:fs';
-import { inflateRawSync } from 'node:zlib';
+import { crc32, inflateRawSync } from 'node:zlib';
 
 const END = 0x06054b50;
 const CENTRAL = 0x02014b50;
@@ -19,6 +19,7 @@ function findEnd(zip: Buffer): number {
 
 function content(zip: Buffer, name: string, central: number): Buffer {
   const method = zip.readUInt16LE(central + 10);
+  const checksum = zip.readUInt32LE(central + 16);
   const packedBytes = zip.readUInt32LE(central + 20);
   const bytes = zip.readUInt32LE(central + 24);
   const local = zip.readUInt32LE(central + 42);
@@ -28,7 +29,7 @@ function content(zip: Buffer, name: string, central: number): Buffer {
   const packed = zip.subarray(start, start + packedBytes);
   if (method !== 0 && method !== 8) throw new Error(`${name}: packed by method ${method}, which is not supported`);
   const plain = method === 0 ? packed : inflateRawSync(packed);
-  if (plain.length !== bytes) throw new Error(`${name}: the zip file is damaged`);
+  if (plain.length !== bytes || crc32(plain) !== checksum) throw new Error(`${name}: the zip file is damaged`);
   return plain;
 }
 

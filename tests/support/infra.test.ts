@@ -4,8 +4,9 @@ import { postgresFitness } from '../../local/fitness/postgres.ts';
 import { redisFitness } from '../../local/fitness/redis.ts';
 import { infra } from './infra.ts';
 
+const { kafkaBrokers, redisUrl, databaseUrl } = infra();
+
 test('the servers of the tests are real, fit and the same for every caller', async () => {
-  const { kafkaBrokers, redisUrl, databaseUrl } = infra();
   expect(await kafkaFitness(kafkaBrokers)).toEqual({ state: 'fit' });
   expect(await redisFitness(redisUrl)).toEqual({ state: 'fit' });
   expect(await postgresFitness(databaseUrl)).toEqual({ state: 'fit' });
@@ -13,7 +14,6 @@ test('the servers of the tests are real, fit and the same for every caller', asy
 });
 
 test("the servers of the tests are never those of a person's own settings", () => {
-  const { kafkaBrokers, redisUrl, databaseUrl } = infra();
   expect(kafkaBrokers).not.toContain(':9092');
   expect(redisUrl).not.toContain(':6379');
   expect(databaseUrl).not.toContain(':5432');

@@ -2,6 +2,7 @@
  * The Kafka, Redis and PostgreSQL of the tests: those that `bun run test` started, or, under a bare `bun test`, a set that
  * the first test to ask starts and that ends with the test run.
  */
+import { setDefaultTimeout } from 'bun:test';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +16,8 @@ export type InfraEnv = { KAFKA_BROKERS: string; REDIS_URL: string; DATABASE_URL:
 export const TEST_INFRA = 'JSMS_TEST_INFRA';
 const STARTER = join(import.meta.dirname, '..', '..', 'local', 'commands', 'test-servers.ts');
 const START_WITHIN_MS = 300_000;
+/** As `bun run test` gives; a bare `bun test` has 5 s, and bunfig.toml knows no such setting. */
+const TEST_TIMEOUT_MS = 30_000;
 
 /** The test run: this process, or, in a worker of `bun test --parallel`, the one that started it. */
 function testRun(): { pid: number; identity: string } {
@@ -60,9 +63,11 @@ function startOnce(): InfraEnv {
 
 /**
  * The addresses of real servers for tests; the first call under a bare `bun test` starts them (about 5 s), before that
- * nothing runs. Programs that a test starts inherit them by the environment.
+ * nothing runs. Programs that a test starts inherit them by the environment. Called at the top of a test file, it also
+ * gives the file's tests the time that real servers need.
  */
 export function infra(): Infra {
+  setDefaultTimeout(TEST_TIMEOUT_MS);
   if (!process.env[TEST_INFRA]) Object.assign(process.env, startOnce(), { [TEST_INFRA]: '1' });
   const { KAFKA_BROKERS = '', REDIS_URL = '', DATABASE_URL = '' } = process.env;
   return { kafkaBrokers: KAFKA_BROKERS, redisUrl: REDIS_URL, databaseUrl: DATABASE_URL };

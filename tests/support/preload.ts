@@ -1,12 +1,8 @@
 /**
- * Runs before each test file. Unless `bun run test` gave the addresses of the tests' own servers, those in the environment
+ * Runs before the tests. Unless `bun run test` gave the addresses of the tests' own servers, those in the environment
  * may be a person's real ones: they are replaced by one where nobody listens, until `infra()` starts servers.
  */
-import { setDefaultTimeout } from 'bun:test';
 import { TEST_INFRA } from './infra.ts';
-
-// Of a test and of its hooks; bun reads no such setting from bunfig.toml. Starting servers takes more than its 5 s.
-setDefaultTimeout(30_000);
 
 const NOBODY = '127.0.0.1:1';
 
