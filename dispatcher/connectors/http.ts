@@ -20,7 +20,7 @@ const OWN_HEADERS = /^(?:host|content-length|transfer-encoding|connection|expect
 
 /**
  * Throws when a header could not be written as it is.
- * @param events `onReady` is called after every submit that ended: a slot is free again
+ * @param events `onReady` is called when the window was full and a slot came free
  * @param clock for validity and for a Retry-After that is a date; deadlines use the monotonic clock
  */
 export function createHttpConnector(
@@ -54,7 +54,7 @@ export function createHttpConnector(
   const ended = (): void => {
     inflight -= 1;
     if (inflight === 0) drained?.();
-    if (!closed) events.onReady();
+    if (!closed && inflight === windowSize - 1) events.onReady();
   };
 
   const submit = async (submission: Submission): Promise<SubmitOutcome> => {

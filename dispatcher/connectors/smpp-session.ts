@@ -136,9 +136,10 @@ export function openSession(
   };
 
   const onUnbind = (asked: number): void => {
-    send(headerOnly(Command.unbindResp, ESME_ROK, asked));
-    flush();
-    // What the peer owed it has sent before its unbind; our answer is to reach it before the socket goes.
+    // Submits that have not left stay unwritten: what goes out behind a peer's unbind would only become unknown. What it owed us it
+    // has sent before; our answers are to reach it before the socket goes.
+    const answers = outgoing.filter((frame) => frame.readUInt32BE(4) !== Command.submitSm);
+    if (socket.writable) socket.write(Buffer.concat([...answers, headerOnly(Command.unbindResp, ESME_ROK, asked)]));
     socket.end();
     setTimeout(() => socket.destroy(), UNBIND_WAIT_MS).unref();
     end('unbound_by_operator');
