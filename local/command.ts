@@ -17,6 +17,10 @@ const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 
 function describe(thrown: unknown): string[] {
   if (thrown instanceof ConfigError) return [...thrown.problems];
+  const { code, path } = thrown as NodeJS.ErrnoException;
+  if (path && (code === 'EACCES' || code === 'EPERM')) {
+    return [`${path} belongs to another user: start as that one, or let DATA_DIR name a folder of your own.`];
+  }
   return [thrown instanceof Error ? thrown.message : String(thrown)];
 }
 
