@@ -1,6 +1,7 @@
 /** An HTTP operator of a few lines whose every byte and every close is the test's choice. */
 import net from 'node:net';
 import tls from 'node:tls';
+import { until as poll } from '../../support/poll.ts';
 import type { Certificate } from './certificate.ts';
 
 export type Arrival = {
@@ -82,9 +83,6 @@ export async function fakeHttpOperator(
   };
 }
 
-/** Polls until `check` holds; throws after 5 s. */
-export async function until(check: () => boolean, what: string): Promise<void> {
-  for (const end = performance.now() + 5_000; !check(); await new Promise((resolve) => setTimeout(resolve, 5))) {
-    if (performance.now() > end) throw new Error(`this did not come true within 5 s: ${what}`);
-  }
-}
+/** Asked often: what these tests wait for takes milliseconds. */
+export const until = (check: () => boolean, what: string): Promise<true> =>
+  poll(what, check, { withinMs: 5_000, everyMs: 5 });

@@ -33,7 +33,7 @@ export function createRig(
     connector,
     receipts,
     readyCalls: () => readyCalls,
-    ready: () => until(() => connector.ready, 'the connector is bound'),
+    ready: async () => void (await until(() => connector.ready, 'the connector is bound')),
   };
 }
 
