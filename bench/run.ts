@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { type CommandScope, runCommand, say } from '../local/command.ts';
 import { type Bench, openBench, type Run } from './bench.ts';
 import { drained, finalCount } from './drain.ts';
+import { kannelVersion } from './kannel.ts';
 import { commitOf, machineOf, versionsOf } from './machine.ts';
 import { planOf, send as sendLoad } from './measure.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
+import { againstKannel } from './peer.ts';
 import { SCENARIO } from './scenarios/all.ts';
 import { sendShots } from './shots.ts';
 import { tableOf } from './table.ts';
@@ -43,11 +45,13 @@ async function bench({ signal, defer }: CommandScope): Promise<number> {
     say(USAGE);
     return 0;
   }
+  // Asked first: without the peer nothing need be started.
+  const peer: Record<string, string> = options.peer ? { kannel: await kannelVersion() } : {};
   const opened = await openBench({ options, signal, say, defer });
-  const versions = await versionsOf(opened);
+  const versions = { ...(await versionsOf(opened)), ...peer };
   await warmUp(opened);
-  const runs: Run[] = [];
-  for (const name of options.scenarios) runs.push(...((await SCENARIO[name]?.(opened)) ?? []));
+  const runs: Run[] = options.peer ? await againstKannel(opened) : [];
+  if (!options.peer) for (const name of options.scenarios) runs.push(...((await SCENARIO[name]?.(opened)) ?? []));
   say(`\n${tableOf(runs)}\n`);
   say(`Written to ${writeResults(options, versions, runs)}.`);
   const violations = runs.flatMap((run) => run.violations.map((violation) => `${run.title}: ${violation}`));
