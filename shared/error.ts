@@ -45,16 +45,24 @@ export class AppError extends Error {
   readonly fields: readonly FieldError[];
   /** Members that join the problem document, such as message_id. */
   readonly extra: Readonly<Record<string, string | number>>;
+  /** When a repetition may help, whole seconds; for the codes that are worth one. */
+  readonly retryAfterS: number;
   constructor(
     code: ErrorCode,
     detail: string,
-    options: { fields?: FieldError[]; extra?: Record<string, string | number>; cause?: unknown } = {},
+    options: {
+      fields?: FieldError[];
+      extra?: Record<string, string | number>;
+      retryAfterS?: number;
+      cause?: unknown;
+    } = {},
   ) {
     super(detail, { cause: options.cause });
     this.name = 'AppError';
     this.code = code;
     this.fields = options.fields ?? [];
     this.extra = options.extra ?? {};
+    this.retryAfterS = options.retryAfterS ?? 1;
   }
 }
 

@@ -2,11 +2,12 @@
 import { swagger } from '@elysiajs/swagger';
 import { type TSchema, Type } from '@sinclair/typebox';
 import { type DocumentDecoration, Elysia } from 'elysia';
+import type { Guard } from './auth.ts';
 import { AppError, ERROR_CODES, ERRORS, type ErrorCode, type FieldError, toAppError, toProblem } from './error.ts';
 import { newId } from './id.ts';
 import { errorFields, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { type Server, serve } from './runtime.ts';
+import { type ServeOptions, type Server, serve } from './runtime.ts';
 import { swaggerFile, swaggerPage } from './swagger-ui.ts';
 
 /** The largest body in bytes; a batch of 1,000 texts of ten pages fits. */
@@ -22,6 +23,8 @@ export type DoorOptions = {
   metrics: Metrics;
   /** Asked at each /health/ready. */
   health: () => Health | Promise<Health>;
+  /** Who may call what; null: anybody everything, which only the loopback may be offered. */
+  guard?: Guard | null;
 };
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -91,7 +94,8 @@ export function problemResponse(error: AppError, requestId: string, headers: Rec
     headers: {
       'content-type': 'application/problem+json; charset=utf-8',
       'x-request-id': requestId,
-      ...(retry ? { 'retry-after': '1' } : {}),
+      ...(retry ? { 'retry-after': String(error.retryAfterS) } : {}),
+      ...(error.code === 'unauthorized' ? { 'www-authenticate': 'Bearer realm="jsms"' } : {}),
       ...headers,
     },
   });
@@ -106,10 +110,12 @@ export function requestIdOf(request: Request): string {
 }
 
 /** The base of a service's HTTP door: add routes to it, then `listen`. */
-export function createDoor({ service, title, description, log, metrics, health }: DoorOptions) {
+export function createDoor({ service, title, description, log, metrics, health, guard = null }: DoorOptions) {
   const refused = metrics.counter('http_refused_total', 'requests answered with a problem, by code', ['code']);
   // standardHostname: otherwise a host name of three letters or less is cut wrong, and every path under it is not found.
-  return new Elysia({ name: service, normalize: false, aot: true, handler: { standardHostname: false } })
+  const door = new Elysia({ name: service, normalize: false, aot: true, handler: { standardHostname: false } });
+  if (guard) watchDoor(door, guard);
+  return door
     .onError({ as: 'global' }, ({ code, error, request }) => {
       const problem = fromElysia(code, error);
       const requestId = requestIdOf(request);
@@ -122,7 +128,16 @@ export function createDoor({ service, title, description, log, metrics, health }
         path: '/swagger/plugin',
         specPath: '/swagger/json',
         exclude: [/^\/swagger/, '/metrics'],
-        documentation: { info: { title, description, version: '1.0.0', license: { name: 'MIT' } } },
+        documentation: {
+          info: { title, description, version: '1.0.0', license: { name: 'MIT' } },
+          components: {
+            securitySchemes: {
+              bearer: { type: 'http', scheme: 'bearer' },
+              key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+            },
+          },
+          security: [{ bearer: [] }, { key: [] }, ...(guard ? [] : [{}])],
+        },
       }),
     )
     .get('/swagger', ({ request }) => swaggerPage(title, new URL(request.url).pathname), { detail: { hide: true } })
@@ -150,15 +165,39 @@ export function createDoor({ service, title, description, log, metrics, health }
     );
 }
 
+/**
+ * Asks the guard twice: when a request comes, before anything of it is read, and when its route is known. The hooks name what
+ * they need of the context: Elysia reads them, and would otherwise parse bodies and cookies for each of them.
+ */
+function watchDoor(door: Elysia, guard: Guard): void {
+  door
+    .onRequest(async ({ request }) => {
+      const waits = guard.enter(request);
+      if (waits) await waits;
+    })
+    .onBeforeHandle({ as: 'global' }, ({ request, route, params }) => {
+      guard.pass(request, route, params as Record<string, string> | undefined);
+    })
+    .onAfterHandle({ as: 'global' }, ({ request, route, responseValue }) => {
+      guard.leave(request, route, responseValue);
+    });
+}
+
 /** Listens; throws one clear sentence when the port is taken. */
 export function listen(
   app: { fetch: (request: Request) => Response | Promise<Response> },
   host: string,
   port: number,
   portSetting: string,
+  { guard = null, tls = null }: { guard?: Guard | null; tls?: ServeOptions['tls'] } = {},
 ): Server {
+  const options: ServeOptions = { hostname: host, port, bodyMaxBytes: BODY_MAX_BYTES * 2, tls };
   try {
-    return serve((request) => app.fetch(request), { hostname: host, port, bodyMaxBytes: BODY_MAX_BYTES * 2 });
+    if (guard === null) return serve((request) => app.fetch(request), options);
+    return serve((request, peer) => {
+      guard.seen(request, peer);
+      return app.fetch(request);
+    }, options);
   } catch (thrown) {
     throw new Error(`${host}:${port} cannot be listened on (is it taken?); set ${portSetting} to a free port`, {
       cause: thrown,
@@ -210,7 +249,7 @@ export function documented(
       content: { [mediaType]: { schema, ...(example === undefined ? {} : { example }) } },
     };
   }
-  for (const code of new Set<ErrorCode>([...codes, 'internal'])) {
+  for (const code of new Set<ErrorCode>([...codes, 'unauthorized', 'forbidden', 'internal'])) {
     const { status, title } = ERRORS[code];
     const known = responses[status] as { description: string } | undefined;
     if (known) known.description += `; \`${code}\`: ${title}`;

@@ -1,22 +1,34 @@
 /** The seam between the two runtimes: this file alone names Bun or Deno. */
 
 export type Server = { readonly port: number; stop(): Promise<void> };
-type Handler = (request: Request) => Response | Promise<Response>;
-type Options = { hostname: string; port: number; bodyMaxBytes: number };
+/** What a runtime knows of the connection that a request came by. */
+export type Peer = { requestIP(request: Request): { address: string } | null } | { remoteAddr: { hostname: string } };
+type Handler = (request: Request, peer: Peer) => Response | Promise<Response>;
+export type ServeOptions = {
+  hostname: string;
+  port: number;
+  bodyMaxBytes: number;
+  /** PEM texts: TLS and nothing else is spoken. */
+  tls?: { cert: string; key: string } | null;
+};
 
 type BunServer = { port: number; stop(force?: boolean): Promise<void> };
 type BunLike = { serve(options: Record<string, unknown>): BunServer; version: string };
 type DenoServer = { addr: { port: number }; shutdown(): Promise<void> };
-type DenoLike = { serve(options: Record<string, unknown>, handler: Handler): DenoServer; version: { deno: string } };
+type DenoLike = {
+  serve(options: Record<string, unknown>, handler: Handler): DenoServer;
+  createHttpClient(options: { caCerts: string[] }): unknown;
+  version: { deno: string };
+};
 
 const globals = globalThis as unknown as { Bun?: BunLike; Deno?: DenoLike };
 
 export const runtimeName = globals.Deno ? 'deno' : 'bun';
 
 /** Listens for HTTP. Throws when the port is taken. `stop` lets requests in flight finish. */
-export function serve(handler: Handler, { hostname, port, bodyMaxBytes }: Options): Server {
+export function serve(handler: Handler, { hostname, port, bodyMaxBytes, tls }: ServeOptions): Server {
   if (globals.Deno) {
-    const server = globals.Deno.serve({ hostname, port, onListen: () => undefined }, handler);
+    const server = globals.Deno.serve({ hostname, port, ...tls, onListen: () => undefined }, handler);
     return { port: server.addr.port, stop: () => server.shutdown() };
   }
   if (!globals.Bun) throw new Error('this runs on Bun or on Deno');
@@ -26,6 +38,18 @@ export function serve(handler: Handler, { hostname, port, bodyMaxBytes }: Option
     fetch: handler,
     maxRequestBodySize: bodyMaxBytes,
     idleTimeout: 60,
+    ...(tls ? { tls } : {}),
   });
   return { port: server.port, stop: () => server.stop() };
+}
+
+/** The address at the other end of a request's connection; empty when it is gone. */
+export function peerAddress(request: Request, peer: Peer): string {
+  return 'remoteAddr' in peer ? peer.remoteAddr.hostname : (peer.requestIP(request)?.address ?? '');
+}
+
+/** `fetch` that trusts these authorities (PEM) and no others. */
+export function fetchTrusting(ca: string): (url: string | URL, init?: RequestInit) => Promise<Response> {
+  const options: object = globals.Deno ? { client: globals.Deno.createHttpClient({ caCerts: [ca] }) } : { tls: { ca } };
+  return (url, init = {}) => fetch(url, { ...init, ...options });
 }

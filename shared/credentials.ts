@@ -1,0 +1,122 @@
+/**
+ * What a service shows to others and asks of them: keys between services, certificates, logins of the servers below. Read once
+ * at the start; none of it is ever part of a log line or of an error.
+ */
+import { readFileSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import { createSecureContext } from 'node:tls';
+import { type Addresses, parseAddresses } from './addresses.ts';
+import { type COMMON, ConfigError, choice, secret, text, type Values } from './config.ts';
+import { fetchTrusting } from './runtime.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+
+/** PEM texts. */
+export type Tls = { cert: string; key: string };
+
+export type Credentials = {
+  /** Every door asks for a key. */
+  required: boolean;
+  /** What services show each other: the first is shown, all are taken. Empty unless required. */
+  internalKeys: readonly string[];
+  /** For our own doors; null: they speak plainly. */
+  tls: Tls | null;
+  /** Authorities in PEM in place of the system's; null: the system's. */
+  ca: string | null;
+  trusted: Addresses | null;
+};
+
+type Common = Pick<
+  Values<typeof COMMON>,
+  'AUTH' | 'INTERNAL_KEY' | 'TRUSTED_PROXIES' | 'TLS_CERT_FILE' | 'TLS_KEY_FILE' | 'TLS_CA_FILE'
+>;
+
+const list = (csv: string): string[] =>
+  csv
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
+/** Reads the files that the settings name; relative names are the repository's. Throws one ConfigError with every problem. */
+export function readCredentials(config: Common): Credentials {
+  const problems: string[] = [];
+  const read = (name: 'TLS_CERT_FILE' | 'TLS_KEY_FILE' | 'TLS_CA_FILE'): string | null => {
+    const file = config[name];
+    if (file === '') return null;
+    try {
+      const pem = readFileSync(isAbsolute(file) ? file : join(ROOT, file), 'utf8');
+      if (/-----BEGIN [A-Z ]+-----/.test(pem)) return pem;
+      problems.push(`${name}: ${file} is not PEM`);
+    } catch (thrown) {
+      problems.push(`${name}: ${file} cannot be read (${(thrown as NodeJS.ErrnoException).code})`);
+    }
+    return null;
+  };
+  const cert = read('TLS_CERT_FILE');
+  const key = read('TLS_KEY_FILE');
+  const ca = read('TLS_CA_FILE');
+  const tls = cert !== null && key !== null ? { cert, key } : null;
+  if (tls !== null && !belongTogether(tls))
+    problems.push('TLS_CERT_FILE, TLS_KEY_FILE: the key is not the one of the certificate');
+  const proxies = list(config.TRUSTED_PROXIES);
+  const trusted = proxies.length === 0 ? null : parseAddresses(proxies);
+  if (proxies.length > 0 && trusted === null)
+    problems.push('TRUSTED_PROXIES: must be addresses or networks by comma, such as 10.0.0.0/8,127.0.0.1');
+  if (problems.length > 0) throw new ConfigError(problems);
+  const required = config.AUTH === 'required';
+  return { required, internalKeys: required ? list(config.INTERNAL_KEY) : [], tls, ca, trusted };
+}
+
+function belongTogether({ cert, key }: Tls): boolean {
+  try {
+    createSecureContext({ cert, key });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export type Fetch = (url: string | URL, init?: RequestInit) => Promise<Response>;
+
+/** Calls to another service's HTTP door: with our key where keys are required, and trusting our authorities. */
+export function internalFetch({ internalKeys: [key], ca }: Pick<Credentials, 'internalKeys' | 'ca'>): Fetch {
+  const trusting = ca === null ? fetch : fetchTrusting(ca);
+  if (key === undefined) return trusting;
+  return (url, init = {}) => {
+    const headers = new Headers(init.headers);
+    headers.set('authorization', `Bearer ${key}`);
+    return trusting(url, { ...init, headers });
+  };
+}
+
+/** How the brokers are reached; every service has these settings. */
+export const KAFKA_SETTINGS = {
+  KAFKA_TLS: choice('off', ['off', 'on'], 'on: the brokers are spoken to by TLS'),
+  KAFKA_SASL: choice(
+    'off',
+    ['off', 'plain', 'scram-sha-256', 'scram-sha-512'],
+    'how we log in to the brokers; plain only together with KAFKA_TLS',
+  ),
+  KAFKA_USERNAME: text('', 'our name at the brokers'),
+  KAFKA_PASSWORD: secret('our password at the brokers'),
+} as const;
+
+export type KafkaSecurity = {
+  ssl?: true | { ca: string[] };
+  sasl?: { mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; username: string; password: string };
+};
+
+/** Throws a ConfigError when half of a login is missing, or when a password would travel in the clear. */
+export function kafkaSecurity(config: Values<typeof KAFKA_SETTINGS>, ca: string | null): KafkaSecurity {
+  const { KAFKA_TLS, KAFKA_SASL, KAFKA_USERNAME: username, KAFKA_PASSWORD: password } = config;
+  const problems: string[] = [];
+  if (KAFKA_SASL !== 'off' && (username === '' || password === ''))
+    problems.push('KAFKA_USERNAME, KAFKA_PASSWORD: KAFKA_SASL needs both');
+  if (KAFKA_SASL === 'plain' && KAFKA_TLS === 'off')
+    problems.push('KAFKA_SASL: plain sends the password in the clear, so it needs KAFKA_TLS=on; scram does not');
+  if (problems.length > 0) throw new ConfigError(problems);
+  return {
+    ...(KAFKA_TLS === 'on' ? { ssl: ca === null ? (true as const) : { ca: [ca] } } : {}),
+    ...(KAFKA_SASL === 'off' ? {} : { sasl: { mechanism: KAFKA_SASL, username, password } }),
+  };
+}
