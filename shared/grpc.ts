@@ -1,9 +1,15 @@
-/** gRPC: the billing contract from its .proto, a client whose calls always end, and a server that drains. */
+/**
+ * gRPC: the billing contract from its .proto, a client whose calls always end, and a server that drains. Where keys are
+ * required each call shows the services' own key; TLS where billing has a certificate.
+ */
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { BillingMethod, BillingMethods } from './billing.ts';
+import { ConfigError } from './config.ts';
+import type { Tls } from './credentials.ts';
 import { AppError, type ErrorCode, toAppError } from './error.ts';
+import { hashOf, isSameKey } from './keys.ts';
 import { errorFields, type Log } from './log.ts';
 
 const PROTO_FILE = join(import.meta.dirname, '..', 'proto', 'billing.proto');
@@ -35,20 +41,40 @@ export type BillingClient = {
     request: BillingMethods[M][0],
     deadlineMs: number,
   ): Promise<BillingMethods[M][1]>;
-  /** Resolves when a connection stands; throws when none does in time. */
+  /** Resolves when a connection stands; throws when none does in time, and a ConfigError when billing refuses our key. */
   ready(waitMs: number): Promise<void>;
   close(): void;
 };
 
 type Unary = (
   request: unknown,
+  metadata: grpc.Metadata,
   options: { deadline: number },
   done: (error: grpc.ServiceError | null, reply: unknown) => void,
 ) => void;
 
-export function connectBilling(address: string): BillingClient {
+/** How the client proves who it is, and by whom it believes billing; nothing of it unless given. */
+export type BillingAccess = {
+  /** The first is shown. */
+  internalKeys: readonly string[];
+  /** Authorities in PEM; null: the system's. */
+  ca: string | null;
+};
+
+/** @param address `host:port`; `grpcs://host:port` for TLS */
+export function connectBilling(
+  address: string,
+  { internalKeys: [key], ca }: BillingAccess = { internalKeys: [], ca: null },
+): BillingClient {
   const { Billing } = loadBilling();
-  const client = new Billing(address, grpc.credentials.createInsecure(), {
+  const [, scheme = 'grpc', place = address] = /^(grpcs?):\/\/(.*)$/.exec(address) ?? [];
+  const channel =
+    scheme === 'grpcs'
+      ? grpc.credentials.createSsl(ca === null ? null : Buffer.from(ca))
+      : grpc.credentials.createInsecure();
+  const metadata = new grpc.Metadata();
+  if (key !== undefined) metadata.set(AUTHORIZATION, `Bearer ${key}`);
+  const client = new Billing(place, channel, {
     'grpc.keepalive_time_ms': 10_000,
     'grpc.keepalive_timeout_ms': 5_000,
     'grpc.max_receive_message_length': MESSAGE_MAX_BYTES,
@@ -59,28 +85,44 @@ export function connectBilling(address: string): BillingClient {
     'grpc.enable_retries': 0,
   });
   const methods = client as unknown as Record<BillingMethod, Unary>;
+  let taken = key === undefined;
+  /** One harmless call, so that a wrong key is found at the start and not by the first customer. */
+  const tryKey = (waitMs: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      methods.GetBalance.call(client, { user_id: '-' }, metadata, { deadline: Date.now() + waitMs }, (error) => {
+        if (error?.code === grpc.status.UNAUTHENTICATED)
+          return reject(new ConfigError([`INTERNAL_KEY: billing at ${place} has another one`]));
+        taken = true;
+        resolve();
+      });
+    });
   return {
     call: (method, request, deadlineMs) =>
       new Promise((resolve, reject) => {
-        methods[method].call(client, request, { deadline: Date.now() + deadlineMs }, (error, reply) => {
+        methods[method].call(client, request, metadata, { deadline: Date.now() + deadlineMs }, (error, reply) => {
           if (error) reject(fromGrpc(error));
           else resolve(reply as never);
         });
       }),
-    ready: (waitMs) =>
-      new Promise((resolve, reject) => {
+    ready: async (waitMs) => {
+      await new Promise<void>((resolve, reject) => {
         client.waitForReady(Date.now() + waitMs, (error) => (error ? reject(error) : resolve()));
-      }),
+      });
+      if (!taken) await tryKey(waitMs);
+    },
     close: () => client.close(),
   };
 }
 
 const CODE_METADATA = 'jsms-code';
+const AUTHORIZATION = 'authorization';
 
 function fromGrpc(error: grpc.ServiceError): AppError {
   const code = error.metadata?.get(CODE_METADATA)[0];
   if (code === 'unavailable')
     return new AppError('unavailable', 'Billing cannot do that at the moment.', { cause: error });
+  if (error.code === grpc.status.UNAUTHENTICATED)
+    return new AppError('unavailable', 'Billing does not take our key; nothing was done.', { cause: error });
   if (error.code === grpc.status.INVALID_ARGUMENT)
     return new AppError('internal', 'Billing refused the call.', { cause: error });
   // A connection that could not be made never carried the call; any other failure may have come after its effect.
@@ -101,6 +143,13 @@ const STATUS: Partial<Record<ErrorCode, grpc.status>> = {
   invalid_request: grpc.status.INVALID_ARGUMENT,
 };
 
+/** Whether a call shows one of the services' keys. */
+function isOurs(metadata: grpc.Metadata, hashes: readonly Buffer[]): boolean {
+  const shown = String(metadata.get(AUTHORIZATION)[0] ?? '');
+  const key = shown.startsWith('Bearer ') ? shown.slice(7) : '';
+  return hashes.some((hash) => isSameKey(key, hash));
+}
+
 export type BillingServer = { readonly port: number; close(): Promise<void> };
 
 /** Listens; throws one clear sentence when the port is taken. `close` lets calls in flight finish, at most 5 s. */
@@ -109,7 +158,9 @@ export async function serveBilling(
   host: string,
   port: number,
   log: Log,
+  { internalKeys, tls }: { internalKeys: readonly string[]; tls: Tls | null } = { internalKeys: [], tls: null },
 ): Promise<BillingServer> {
+  const hashes = internalKeys.map(hashOf);
   const server = new grpc.Server({
     'grpc.max_receive_message_length': MESSAGE_MAX_BYTES,
     'grpc.max_send_message_length': MESSAGE_MAX_BYTES,
@@ -118,6 +169,10 @@ export async function serveBilling(
   const implementation: grpc.UntypedServiceImplementation = {};
   for (const [name, handle] of Object.entries(handlers) as [BillingMethod, (request: unknown) => Promise<unknown>][]) {
     implementation[name] = (call: grpc.ServerUnaryCall<unknown, unknown>, done: grpc.sendUnaryData<unknown>) => {
+      if (hashes.length > 0 && !isOurs(call.metadata, hashes)) {
+        log.warn('call_refused', { method: name, reason: 'key', peer: call.getPeer() });
+        return done({ code: grpc.status.UNAUTHENTICATED, details: 'this door asks for the key of the services' });
+      }
       handle(call.request).then(
         (reply) => done(null, reply),
         (thrown) => {
@@ -132,7 +187,13 @@ export async function serveBilling(
   }
   server.addService(loadBilling().Billing.service, implementation);
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host}:${port}`, grpc.ServerCredentials.createInsecure(), (error, at) => {
+    const credentials =
+      tls === null
+        ? grpc.ServerCredentials.createInsecure()
+        : grpc.ServerCredentials.createSsl(null, [
+            { cert_chain: Buffer.from(tls.cert), private_key: Buffer.from(tls.key) },
+          ]);
+    server.bindAsync(`${host}:${port}`, credentials, (error, at) => {
       if (error)
         reject(
           new Error(`${host}:${port} cannot be listened on (is it taken?); set BILLING_GRPC_PORT to a free port`, {

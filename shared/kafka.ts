@@ -2,8 +2,9 @@
  * Everything that knows kafkajs. Kafka and kafkajs cost by the request, not by the message: records are coalesced into few
  * requests, each batch goes to few partitions (chosen in turn), and consumers wait for enough bytes where they may.
  */
-import { type Consumer, Kafka, type Producer as KafkaProducer, logLevel } from 'kafkajs';
+import { type Consumer, Kafka, type KafkaConfig, type Producer as KafkaProducer, logLevel } from 'kafkajs';
 import { coalesce } from './coalesce.ts';
+import type { KafkaSecurity } from './credentials.ts';
 import { failpoint } from './failpoint.ts';
 import { errorFields, type Log } from './log.ts';
 import { lanePartition, PARTITIONS, retryPartition, TOPICS } from './topics.ts';
@@ -18,6 +19,8 @@ export type KafkaOptions = {
   log: Log;
   /** After this long without a sign of life a member of a group is believed dead, and its partitions go to others. */
   sessionMs?: number;
+  /** TLS and our login at the brokers. */
+  security?: KafkaSecurity;
 };
 const SESSION_MS = 15_000;
 
@@ -117,10 +120,17 @@ const LEVELS: Record<number, 'error' | 'warn' | 'info' | 'debug'> = {
   [logLevel.DEBUG]: 'debug',
 };
 
-export function connectKafka({ brokers, clientId, log, sessionMs = SESSION_MS }: KafkaOptions): KafkaClient {
+export function connectKafka({
+  brokers,
+  clientId,
+  log,
+  sessionMs = SESSION_MS,
+  security = {},
+}: KafkaOptions): KafkaClient {
   const kafka = new Kafka({
     clientId,
     brokers: [...brokers],
+    ...(security as Pick<KafkaConfig, 'ssl' | 'sasl'>),
     connectionTimeout: 1_000,
     requestTimeout: 10_000,
     retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5 },

@@ -78,7 +78,8 @@ export async function runMain(log: Log, start: (scope: Scope) => Promise<unknown
 }
 
 /**
- * Repeats `attempt` until it succeeds or `waitMs` has passed; then throws one sentence that says what is missing.
+ * Repeats `attempt` until it succeeds or `waitMs` has passed; then throws one sentence that says what is missing. A
+ * ConfigError is thrown at once: waiting does not mend it.
  * @param describe what does not answer and the mend, e.g. "Kafka does not answer at …; `bun run infra` starts one"
  */
 export async function waitFor<T>(attempt: () => Promise<T>, waitMs: number, describe: string): Promise<T> {
@@ -87,6 +88,7 @@ export async function waitFor<T>(attempt: () => Promise<T>, waitMs: number, desc
     try {
       return await attempt();
     } catch (thrown) {
+      if (thrown instanceof ConfigError) throw thrown;
       if (performance.now() + pauseMs > until) throw new Error(describe, { cause: thrown });
     }
     await delay(pauseMs);
