@@ -17,7 +17,15 @@ import { type Peer, peerAddress } from './runtime.ts';
  *   `Guard.owns` before any effect; `answer`: the answer's `user_id` must be its own, else there is nothing here.
  * - `operator`: a key bound to an operator may only call it for that one, as `:operator` says.
  */
-export type Rule = 'open' | { scopes: readonly Scope[]; account?: 'path' | 'body' | 'answer'; operator?: 'path' };
+export type Rule =
+  | 'open'
+  | {
+      scopes: readonly Scope[];
+      account?: 'path' | 'body' | 'answer';
+      /** What a foreign answer is refused with: the route's own words for what is not there, so that nothing is told. */
+      absent?: string;
+      operator?: 'path';
+    };
 
 /** By method and route, such as `POST /send`. */
 export type Access = Readonly<Record<string, Rule>>;
@@ -181,7 +189,7 @@ export function createGuard({ access, credentials, keys, log, metrics, now = Dat
       const caller = callers.get(request);
       const owner = (answer as { user_id?: unknown } | null | undefined)?.user_id;
       if (caller === undefined || !(caller.admin || (caller.account !== null && caller.account === owner)))
-        throw new AppError('not_found', 'There is nothing here that this key may see.');
+        throw new AppError('not_found', rule.absent ?? 'There is nothing here.');
     },
     owns: (request, userId) => {
       const caller = callers.get(request);
