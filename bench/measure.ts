@@ -9,6 +9,9 @@ import { rounded } from './statistics.ts';
 /** No closed loop sends more in a second; serials are reserved by it. */
 const REQUESTS_PER_S_MAX = 40_000;
 
+/** The gateway answers or refuses within seconds; more than this is a fault. */
+const ANSWERED_WITHIN_MS = 20_000;
+
 /** A plan with what most plans have: everything through one keep-alive loop, no ids kept. */
 export function planOf(
   bench: Bench,
@@ -22,6 +25,7 @@ export function planOf(
     seconds,
     ratePerS: 0,
     keepSerials: false,
+    graceMs: ANSWERED_WITHIN_MS,
     serialFrom: bench.books.serials(requestsMax),
     ...plan,
     requestsMax,

@@ -15,6 +15,11 @@ import { median, rounded } from './statistics.ts';
 
 const BATCH_CONNECTIONS = 16;
 const EVERY_MS = 50;
+/**
+ * smsbox 1.4.5 now and then overlooks a request on a connection that is kept alive, until its own timeout closes that: such an
+ * answer is not waited for, or its time would be the whole result. They are told as answers lost.
+ */
+const GRACE_MS = 2_000;
 const STUCK_MS = 30_000;
 
 type Contender = { name: string; measure: () => Promise<Figures> };
@@ -41,7 +46,7 @@ async function measureKannel(bench: Bench, kannel: Kannel, connections: number):
   const { messages } = await countersOf(bench.stack, 'kannel');
   const before = usageOf(pids);
   const shots = kannelShots(kannel);
-  const plan = planOf(bench, { shots, connections, port: kannel.sendPort });
+  const plan = planOf(bench, { shots, connections, port: kannel.sendPort, graceMs: GRACE_MS });
   const result = await bench.load.run(plan);
   const at = await submitted(bench, messages + result.accepted);
   const after = usageOf(pids, true);

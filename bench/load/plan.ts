@@ -25,6 +25,8 @@ export type LoadPlan = {
   requestsMax: number;
   /** Requests a second at even distances, whether answers come or not; 0: as fast as answers come. */
   ratePerS: number;
+  /** How long answers are waited for after the end; what is not answered by then counts as lost. */
+  graceMs: number;
   /** The first request's serial; each next one has the next. */
   serialFrom: number;
   /** Keeps the serial of each acceptance and its instant. */
@@ -39,7 +41,7 @@ export type LoadResult = {
   requests: number;
   /** Answers by status. */
   statuses: Record<string, number>;
-  /** Connections lost with a request on its way: nobody knows what became of that. */
+  /** Requests whose connection was lost, or that nobody answered: what became of them is not known. */
   lost: number;
   /** Messages accepted (a batch's own count is read) and their price. */
   accepted: number;

@@ -31,6 +31,7 @@ type Tally = {
 };
 
 const CONNECT_WITHIN_MS = 10_000;
+const WATCH_EVERY_MS = 100;
 /** A batch's answer begins with its id, then its count. */
 const ACCEPTED_COUNT = /"accepted":(\d+)/;
 const HEAD_BYTES = 120;
@@ -106,6 +107,7 @@ export async function shoot(plan: LoadPlan, stopped: () => boolean): Promise<Loa
   /** With a rate: the instants of requests that wait for a connection. */
   const due: number[] = [];
   let until = Number.POSITIVE_INFINITY;
+  let lastAnswerAt = 0;
 
   const isOver = (): boolean => {
     over ||= tally.requests >= plan.requestsMax || performance.now() >= until || stopped();
@@ -136,7 +138,8 @@ export async function shoot(plan: LoadPlan, stopped: () => boolean): Promise<Loa
     const answer = readAnswer(bytes);
     link.partial = answer === null ? bytes : null;
     if (answer === null || link.bullet === null) return;
-    tally.latency.record((performance.now() - link.since) * 1_000);
+    lastAnswerAt = performance.now();
+    tally.latency.record((lastAnswerAt - link.since) * 1_000);
     countAnswer(tally, plan, link, answer);
     link.bullet = null;
     busy -= 1;
@@ -200,6 +203,17 @@ export async function shoot(plan: LoadPlan, stopped: () => boolean): Promise<Loa
     tick();
   };
 
+  /** The end, or, when answers do not come, so long after the last request. */
+  const untilEnd = async (): Promise<void> => {
+    let overSince = Number.POSITIVE_INFINITY;
+    const watch = setInterval(() => {
+      if (isOver()) overSince = Math.min(overSince, performance.now());
+      if (performance.now() - overSince > plan.graceMs) ended();
+    }, WATCH_EVERY_MS);
+    await end;
+    clearInterval(watch);
+  };
+
   const atFirst = plan.ratePerS > 0 ? Math.min(plan.connections, 16) : plan.connections;
   const sockets = await Promise.all(Array.from({ length: atFirst }, () => openSocket(plan)));
   const startedAt = performance.timeOrigin + performance.now();
@@ -209,9 +223,13 @@ export async function shoot(plan: LoadPlan, stopped: () => boolean): Promise<Loa
     free.push(...opened);
     pace();
   } else for (const link of opened) release(link);
-  await end;
-  const endedAt = performance.timeOrigin + performance.now();
-  for (const { socket } of links) socket.destroy();
+  await untilEnd();
+  const endedAt = performance.timeOrigin + lastAnswerAt;
+  for (const link of links) {
+    if (link.bullet !== null) tally.lost += 1;
+    link.bullet = null;
+    link.socket.destroy();
+  }
 
   const { latency, statuses, requests, lost, accepted, acceptedRials, waited, serials } = tally;
   return {
