@@ -39,7 +39,8 @@ export type Audit = {
 export type Item = {
   message_id: string;
   user_id: string;
-  phone: string;
+  /** null, as everything of the message itself, while only its outcome was read. */
+  phone: string | null;
   text: string;
   type: string;
   sender: string;

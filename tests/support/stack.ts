@@ -54,7 +54,7 @@ export type Stack = Api & {
   /** Waits until the service has killed itself. */
   died(service: ServiceName, withinMs?: number): Promise<void>;
   logs(service: ServiceName): LogLine[];
-  /** The message once its status is final, from the report. */
+  /** The message, from the report, once its status is final and everything about it was read. */
   final(messageId: string, withinMs?: number): Promise<Message>;
   close(): Promise<void>;
 };
@@ -240,7 +240,8 @@ async function openStack(
         `message ${messageId} is final`,
         async () => {
           const message = await api.message(messageId);
-          if (FINAL.has(message.status)) return message;
+          // An outcome may be read before the message itself: until then it is without its number and text.
+          if (FINAL.has(message.status) && message.phone !== null) return message;
           throw new Error(`it is ${message.status}`);
         },
         { withinMs },
