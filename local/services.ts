@@ -42,10 +42,10 @@ export async function portsMustBeFree(settings: LocalSettings): Promise<void> {
   const taken = await Promise.all(wanted.map(({ setting }) => isListening(settings.HOST, settings[setting])));
   const faults = wanted
     .filter((_, index) => taken[index])
-    .map(
-      ({ name, setting }) =>
-        `Port ${settings[setting]} (${name}) is taken by another program: end it, or set ${setting}.`,
-    );
+    .map(({ name, setting }) => {
+      const also = name === 'simulator' ? ' and name the same port in operator.json' : '';
+      return `Port ${settings[setting]} (${name}) is taken by another program: end it, or set ${setting}${also}.`;
+    });
   if (faults.length > 0) throw new Error(faults.join('\n'));
 }
 
@@ -64,11 +64,16 @@ const isReady = (url: string): Promise<boolean> =>
     () => false,
   );
 
-/** The environment of a service: ours, with every setting spelled out and paths absolute. */
+/** The environment of a service: ours, with every setting spelled out, paths absolute, and the services' own addresses. */
 function serviceEnv(settings: LocalSettings): NodeJS.ProcessEnv {
   const values = Object.entries(settings).map(([name, value]) => [name, String(value)] as const);
-  const billing = `${inUrl(settings.HOST)}:${settings.BILLING_GRPC_PORT}`;
-  return { BILLING_GRPC_URL: billing, ...process.env, ...Object.fromEntries(values) };
+  const { report, gateway } = serviceUrls(settings);
+  const addresses = {
+    BILLING_GRPC_URL: `${inUrl(settings.HOST)}:${settings.BILLING_GRPC_PORT}`,
+    REPORT_URL: report,
+    GATEWAY_URL: gateway,
+  };
+  return { ...addresses, ...process.env, ...Object.fromEntries(values) };
 }
 
 type Context = { owner: PidRecord['owner']; say: (line: string) => void; signal: AbortSignal };

@@ -143,7 +143,8 @@ export async function startKafka({ dir, heapMb = 512, owner = null, ...options }
     answers: async () => (await kafkaFitness(address, 1_000)).state === 'fit',
     stopSignal: 'SIGTERM',
     graceMs: 30_000,
-    readyWithinMs: 90_000,
+    // A JVM on a machine that is busy with other things takes its time.
+    readyWithinMs: 180_000,
     owner,
     ...(signal ? { signal } : {}),
   });

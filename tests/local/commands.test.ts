@@ -122,6 +122,9 @@ test('`up` brings four services up, and one Ctrl-C that arrives twice ends them 
     expect(status).toBe(200);
   }
   expect(up.printed()).toContain(`curl --request GET --url http://localhost:${ports.REPORT_HTTP_PORT}/report/123`);
+  // Billing asks the report for PostgreSQL's account: they have found each other on ports that are not the defaults.
+  const audit = await fetch(`http://127.0.0.1:${ports.BILLING_HTTP_PORT}/audit/123`);
+  expect(await audit.json()).toMatchObject({ balanced: true, postgres: { topped_up: 0 } });
   const names = runningRecords(dir).map(({ name }) => name);
   expect(names).toEqual(expect.arrayContaining(['up', 'gateway', 'dispatcher', 'report', 'billing', 'simulator']));
 
