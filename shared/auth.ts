@@ -5,10 +5,11 @@
 import { clientAddress } from './addresses.ts';
 import type { Credentials } from './credentials.ts';
 import { AppError } from './error.ts';
-import type { KeyCache } from './key-cache.ts';
-import { hashOf, isSameKey, keyIdOf, type Scope } from './keys.ts';
+import { createKeyCache, type KeyCache } from './key-cache.ts';
+import { hashOf, isSameKey, keyIdOf, readKey, type Scope } from './keys.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import type { Redis } from './redis.ts';
 import { type Peer, peerAddress } from './runtime.ts';
 
 /**
@@ -198,6 +199,19 @@ export function createGuard({ access, credentials, keys, log, metrics, now = Dat
       return caller;
     },
   };
+}
+
+/**
+ * The guard of a service's door; null where no keys are asked for.
+ * @param redis where the keys are
+ */
+export function openGuard(
+  credentials: Credentials,
+  redis: Redis,
+  { access, log, metrics }: Pick<GuardOptions, 'access' | 'log' | 'metrics'>,
+): Guard | null {
+  if (!credentials.required) return null;
+  return createGuard({ access, credentials, keys: createKeyCache((id) => readKey(redis, id)), log, metrics });
 }
 
 /** What a client is told; who knows the whole key may know what became of it. */

@@ -3,6 +3,7 @@
  * key cannot fill the memory. What was read is believed for less than 5 s, so a revoked key is refused by then everywhere.
  */
 import { type Addresses, parseAddresses } from './addresses.ts';
+import { within } from './deadline.ts';
 import { AppError } from './error.ts';
 import type { KeyRecord, Scope } from './keys.ts';
 
@@ -50,14 +51,6 @@ function remember<T>(map: Map<string, T>, id: string, value: T, max: number): vo
   if (map.size > max) map.delete(map.keys().next().value as string);
 }
 
-function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout>;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('the keys were not read in time')), ms);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
-}
-
 /**
  * @param read the record of an id as Redis has it now
  * @param now monotonic milliseconds
@@ -72,7 +65,7 @@ export function createKeyCache(
 
   const load = async (id: string): Promise<KnownKey | null> => {
     const askedAt = now();
-    const record = await within(READ_WITHIN_MS, read(id));
+    const record = await within(READ_WITHIN_MS, read(id), 'Redis did not answer in time');
     if (record === null) {
       keys.delete(id);
       remember(unknown, id, askedAt, UNKNOWN_MAX);

@@ -1,0 +1,10 @@
+/** A bound on waiting for what cannot be called off. */
+
+/** What `work` resolves to, or a rejection once `ms` have passed; the work itself goes on and nobody hears of it. */
+export function within<T>(ms: number, work: Promise<T>, late: string): Promise<T> {
+  let timer: ReturnType<typeof setTimeout>;
+  const bound = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(late)), ms);
+  });
+  return Promise.race([work, bound]).finally(() => clearTimeout(timer));
+}
