@@ -34,66 +34,61 @@ const owner = fc.constantFrom('one', 'two');
 /** Which of the ids that were ever held, by place from the newest; a last one that was never held. */
 const pick = fc.nat(5);
 const attempt = fc.constantFrom(0, 0, 0, -1, 1);
+const outcome = fc.constantFrom(0, 1, 2, 2, 2, 2, 3, 3, 4, 4);
+const share = fc.constantFrom(0, 0, 1, 7, 1_000);
+const flags = fc.constantFrom<string[]>([], ['fallback'], ['fallback', 'partial']);
+const kind = <K extends string>(name: K) => fc.constant(name);
+
+const topup = fc.record({
+  do: kind('topup'),
+  user,
+  /** An amount, or all that is available (and one more), or up to the bound (and one more). */
+  amount: fc.oneof(fc.integer({ min: -40, max: 120 }), fc.constantFrom('all', 'over', 'bound', 'past')),
+});
+const hold = fc.record({
+  do: kind('hold'),
+  user,
+  key: fc.constantFrom('', '', 'k0', 'k1'),
+  hash: fc.constantFrom('h0', 'h1'),
+  validMs: fc.constantFrom(2_000, 20_000, 86_400_000, 86_400_000),
+  items: fc.array(
+    fc.record({
+      price: fc.integer({ min: 1, max: 60 }),
+      ageMs: fc.constantFrom(0, 0, 0, 60_000, 60_001, -60_000, -60_001),
+      again: fc.option(pick, { freq: 4 }),
+    }),
+    { minLength: 1, maxLength: 3 },
+  ),
+});
+const claim = fc.record({
+  do: kind('claim'),
+  pick,
+  attempt,
+  owner,
+  ttl: fc.constantFrom(1_000, 20_000),
+  resend: fc.boolean(),
+  waitMs: fc.constantFrom(0, 2_000, 60_000),
+});
+const settle = fc.record({ do: kind('settle'), pick, attempt, owner, outcome, share, flags });
+/** As a dispatcher goes on: waits until it may, claims and settles. */
+const goOn = fc.record({ do: kind('go on'), pick, owner, outcome, share, flags, resend: fc.boolean() });
+const confirm = fc.record({
+  do: kind('confirm'),
+  pick,
+  stale: fc.boolean(),
+  by: fc.constantFrom('confirm', 'claim', 'settle'),
+});
 const step = fc.oneof(
-  {
-    weight: 2,
-    arbitrary: fc.record({ do: fc.constant('topup' as const), user, amount: fc.integer({ min: -40, max: 120 }) }),
-  },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      do: fc.constant('hold' as const),
-      user,
-      key: fc.constantFrom('', '', 'k0', 'k1'),
-      hash: fc.constantFrom('h0', 'h1'),
-      validMs: fc.constantFrom(2_000, 20_000, 86_400_000, 86_400_000),
-      items: fc.array(
-        fc.record({
-          price: fc.integer({ min: 1, max: 60 }),
-          ageMs: fc.constantFrom(0, 0, 0, 60_000, 60_001, -60_000, -60_001),
-          again: fc.option(pick, { freq: 4 }),
-        }),
-        { minLength: 1, maxLength: 3 },
-      ),
-    }),
-  },
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      do: fc.constant('claim' as const),
-      pick,
-      attempt,
-      owner,
-      ttl: fc.constantFrom(1_000, 20_000),
-      resend: fc.boolean(),
-      waitMs: fc.constantFrom(0, 2_000, 60_000),
-    }),
-  },
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      do: fc.constant('settle' as const),
-      pick,
-      attempt,
-      owner,
-      outcome: fc.constantFrom(0, 1, 2, 2, 2, 3, 4),
-      amount: fc.constantFrom(0, 0, 1, 7, 1_000),
-      flags: fc.constantFrom<string[]>([], ['fallback'], ['fallback', 'partial']),
-    }),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      do: fc.constant('confirm' as const),
-      pick,
-      stale: fc.boolean(),
-      by: fc.constantFrom('confirm', 'claim', 'settle'),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('produced' as const), pick }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('tick' as const), ms: moment }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('sweep' as const) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('relay' as const) }) },
+  { weight: 2, arbitrary: topup },
+  { weight: 4, arbitrary: hold },
+  { weight: 3, arbitrary: claim },
+  { weight: 3, arbitrary: settle },
+  { weight: 7, arbitrary: goOn },
+  { weight: 4, arbitrary: confirm },
+  { weight: 1, arbitrary: fc.record({ do: kind('produced'), pick }) },
+  { weight: 4, arbitrary: fc.record({ do: kind('tick'), ms: moment }) },
+  { weight: 4, arbitrary: fc.record({ do: kind('sweep') }) },
+  { weight: 1, arbitrary: fc.record({ do: kind('relay') }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
@@ -134,6 +129,11 @@ type Run = { world: model.World; ids: string[] };
 const idAt = ({ ids }: Run, place: number): string => ids.at(-1 - place) ?? '00000000-0000-7000-8000-000000000000';
 const attemptOf = ({ world }: Run, id: string, offset: number): number =>
   Math.max(1, (world.messages.get(id)?.attempt ?? 1) + offset);
+
+async function moveClock({ world }: Run, ms: number): Promise<void> {
+  world.now += ms;
+  await own.redis.set('test:now', world.now);
+}
 
 async function takeHold(run: Run, s: Extract<Step, { do: 'hold' }>): Promise<void> {
   const { world, ids } = run;
@@ -179,9 +179,9 @@ async function takeSettle(run: Run, s: Extract<Step, { do: 'settle' }>): Promise
   const { world } = run;
   const id = idAt(run, s.pick);
   const of = attemptOf(run, id, s.attempt);
-  const item = [id, of, s.outcome, 'OP', 'x,y', s.amount, 'why', s.flags.join(',')];
+  const item = [id, of, s.outcome, 'OP', 'x,y', s.share, 'why', s.flags.join(',')];
   const [reply] = (await scripts.settle(TAG, s.owner, 0, 1, ...item)) as [[number, ...string[]]];
-  const applied = model.settle(world, id, of, s.outcome, s.owner, s.amount, 'why', s.flags);
+  const applied = model.settle(world, id, of, s.outcome, s.owner, s.share, 'why', s.flags);
   expect(reply[0]).toBe(applied ? 1 : 0);
   const m = world.messages.get(id);
   const told = applied ? s.outcome !== 4 : m !== undefined && (model.isDecided(m) || m.version > m.published);
@@ -192,12 +192,20 @@ async function takeSettle(run: Run, s: Extract<Step, { do: 'settle' }>): Promise
 async function takeStep(run: Run, s: Step): Promise<void> {
   const { world } = run;
   if (s.do === 'topup') {
-    const reply = (await scripts.topup(TAG, s.user, newId(), s.amount, '', '', '{}', MOST)) as [number, string];
-    expect(reply[0]).toBe(model.topUp(world, s.user, s.amount, MOST));
+    const { available = 0, topped_up = 0 } = world.accounts.get(s.user) ?? {};
+    const named = { all: -available, over: -available - 1, bound: MOST - topped_up, past: MOST - topped_up + 1 };
+    const amount = typeof s.amount === 'number' ? s.amount : named[s.amount as keyof typeof named];
+    const reply = (await scripts.topup(TAG, s.user, newId(), amount, '', '', '{}', MOST)) as [number, string];
+    expect(reply[0]).toBe(model.topUp(world, s.user, amount, MOST));
   } else if (s.do === 'hold') await takeHold(run, s);
   else if (s.do === 'claim') await takeClaim(run, s);
   else if (s.do === 'settle') await takeSettle(run, s);
-  else if (s.do === 'confirm') {
+  else if (s.do === 'go on') {
+    const m = world.messages.get(idAt(run, s.pick));
+    if (m?.state === 'held') await moveClock(run, Math.max(0, m.notBefore - world.now));
+    await takeClaim(run, { ...s, do: 'claim', attempt: 0, ttl: 20_000, waitMs: 60_000 });
+    await takeSettle(run, { ...s, do: 'settle', attempt: 0 });
+  } else if (s.do === 'confirm') {
     const id = idAt(run, s.pick);
     const version = (world.messages.get(id)?.version ?? 0) - (s.stale ? 1 : 0);
     if (version < 1) return;
@@ -209,10 +217,8 @@ async function takeStep(run: Run, s: Step): Promise<void> {
     const id = idAt(run, s.pick);
     await scripts.hold(TAG, 1, id, 0);
     model.produced(world, id);
-  } else if (s.do === 'tick') {
-    world.now += s.ms;
-    await own.redis.set('test:now', world.now);
-  } else if (s.do === 'sweep') {
+  } else if (s.do === 'tick') await moveClock(run, s.ms);
+  else if (s.do === 'sweep') {
     const found = (await scripts.sweep(TAG, 'sweeper', 5_000, 500)) as [string, ...string[]][];
     const ids = model.sweep(world);
     const told = (id: string, outcome: unknown) => [id, outcome];
@@ -231,8 +237,7 @@ async function drain(run: Run): Promise<void> {
   for (let round = 0; round < 400; round += 1) {
     const open = [...run.world.messages.values()].filter((m) => m.due !== null);
     if (open.length === 0) return;
-    run.world.now = Math.max(run.world.now, ...open.map((m) => m.due as number));
-    await own.redis.set('test:now', run.world.now);
+    await moveClock(run, Math.max(0, ...open.map((m) => (m.due as number) - run.world.now)));
     await takeStep(run, { do: 'sweep' });
     for (const [id, m] of run.world.messages) {
       if (m.version <= m.published) continue;
