@@ -2,6 +2,8 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { type CommandScope, runCommand, say } from '../command.ts';
+import { identityOf } from '../identity.ts';
+import { ownIdentity, writePidFile } from '../pid-file.ts';
 import { ROOT } from '../places.ts';
 import { startTemporaryServers } from '../servers/all.ts';
 import { readSummary } from '../test-summary.ts';
@@ -12,17 +14,31 @@ const KILL_AFTER_MS = 10_000;
 /** Of a test and of its hooks. bun's own 5 s are too few for a start of servers, and bunfig.toml knows no such setting. */
 const TEST_TIMEOUT_MS = 30_000;
 const SUMMARY_CHARS = 20_000;
+/** Ended before the servers. */
+const RANK = 50;
 
 type Ended = { code: number; printed: string };
 
 /** Runs `bun test`, showing what it prints. Ends it at a signal and past the longest time. */
-function runBunTest(args: string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Ended> {
+function runBunTest(args: string[], dir: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Ended> {
   const colours = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {};
   const tests = spawn(process.execPath, ['test', '--timeout', String(TEST_TIMEOUT_MS), ...args], {
     cwd: ROOT,
     env: { ...env, ...colours },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
+  });
+  const pid = tests.pid ?? 0;
+  // Where the watchdog of the folder finds it, should this process be killed.
+  writePidFile(dir, {
+    name: 'tests',
+    pid,
+    identity: identityOf(pid) ?? '',
+    address: '',
+    rank: RANK,
+    stopSignal: 'SIGTERM',
+    graceMs: KILL_AFTER_MS,
+    owner: ownIdentity(),
   });
   let printed = '';
   tests.stdout.on('data', (chunk: Buffer) => process.stdout.write(chunk));
@@ -59,7 +75,7 @@ async function test({ signal, defer }: CommandScope): Promise<number> {
   });
   say(`  ready after ${((performance.now() - started) / 1_000).toFixed(1)} s`);
   const env = { ...process.env, ...servers.env, JSMS_TEST_INFRA: '1', DATA_DIR: join(servers.dir, 'services') };
-  const { code, printed } = await runBunTest(process.argv.slice(2), env, signal);
+  const { code, printed } = await runBunTest(process.argv.slice(2), servers.dir, env, signal);
   const { passed, failed } = readSummary(printed);
   if (passed + failed === 0) say('No tests were run.');
   last = `${passed} passed, ${failed} failed`;

@@ -1,6 +1,7 @@
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import postgres from 'postgres';
@@ -170,6 +171,23 @@ test('a server elsewhere that does not answer is one sentence', async () => {
   expect(elsewhere.printed()).toContain(
     'Redis does not answer at 192.0.2.1:6379 (REDIS_URL), and it is not this machine',
   );
+  expect(await listening()).toEqual([false, false]);
+});
+
+test('a Docker engine whose pull fails is no obstacle: the servers are started without it', async () => {
+  const fresh = temporaryDir();
+  endWithProcess(fresh);
+  const docker = join(fresh, 'docker');
+  writeFileSync(docker, '#!/bin/sh\ncase "$*" in "compose up"*) echo "pull access denied" >&2; exit 1;; esac\n', {
+    mode: 0o755,
+  });
+  const changed = { DATA_DIR: fresh, PATH: `${fresh}:${process.env.PATH}` };
+  const started = command('infra', [], changed);
+  expect(await started.ended).toBe(0);
+  expect(started.printed()).toContain('Starting Redis, PostgreSQL by docker compose');
+  expect(started.printed()).toContain('Docker could not start them; they are started without it.');
+  expect(await listening()).toEqual([true, true]);
+  expect(await command('down', [], changed).ended).toBe(0);
   expect(await listening()).toEqual([false, false]);
 });
 
