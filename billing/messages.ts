@@ -21,7 +21,7 @@ import { AppError } from '../shared/error.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import { isId } from '../shared/id.ts';
 import { parseAmount } from '../shared/money.ts';
-import { publicationOf, type RecordFields } from './outcome.ts';
+import { ID_SEPARATOR, publicationOf, type RecordFields } from './outcome.ts';
 import type { Scripts } from './scripts.ts';
 import { TAGS, tagOf } from './shard.ts';
 
@@ -211,7 +211,7 @@ export async function settle({ scripts }: MessageDeps, request: SettleRequest): 
     const shard = items.get(tag) ?? { items: [], places: [] };
     const args: Args = [request.owner, ...publishedArgs(published.get(tag)?.items ?? []), shard.items.length];
     for (const item of shard.items) {
-      args.push(item.message_id, item.attempt, item.outcome, item.operator, item.operator_ids.join(','));
+      args.push(item.message_id, item.attempt, item.outcome, item.operator, item.operator_ids.join(ID_SEPARATOR));
       args.push(item.amount, item.error, item.flags.join(','));
     }
     const answers = (await scripts.settle(tag, ...args)) as ScriptAnswer[];

@@ -5,6 +5,9 @@ import { ATTEMPTS_MAX } from '../shared/topics.ts';
 /** The fields of OUTCOME in record.lua, in its order. */
 export type RecordFields = readonly string[];
 
+/** Between the operator's ids of a message's parts: ids may hold anything else. */
+export const ID_SEPARATOR = '\n';
+
 export type Publication = {
   version: number;
   /** A StatusEvent in JSON. */
@@ -39,7 +42,7 @@ export function publicationOf(id: string, fields: RecordFields): Publication | n
     version: Number(version),
     attempt: retrying ? attemptNow - 1 : attemptNow,
     operator,
-    operator_ids: ids === '' ? [] : ids.split(','),
+    operator_ids: ids === '' ? [] : ids.split(ID_SEPARATOR),
     posted: Number(posted),
     error: error === '' ? null : error,
     flags: flags === '' ? [] : (flags.split(',') as MessageFlag[]),

@@ -3,6 +3,9 @@
  * after a rest, when a few probes may go → closed when they all got through, or open again. Pure over the given clock.
  */
 
+/** Faults that come this close to one another count once. */
+const ONE_FAULT_MS = 50;
+
 export type BreakerState = 'closed' | 'open' | 'half_open';
 export type BreakerSettings = { failures: number; openMs: number; halfOpenProbes: number };
 
@@ -18,6 +21,7 @@ export type Breaker = {
 export function createBreaker({ failures, openMs, halfOpenProbes }: BreakerSettings): Breaker {
   let faultsInARow = 0;
   let probesInARow = 0;
+  let faultAt = Number.NEGATIVE_INFINITY;
   let openedAt: number | null = null;
   const state = (nowMs: number): BreakerState => {
     if (openedAt === null) return 'closed';
@@ -29,7 +33,11 @@ export function createBreaker({ failures, openMs, halfOpenProbes }: BreakerSetti
     record: (nowMs, linkFault) => {
       const now = state(nowMs);
       if (linkFault) {
-        faultsInARow += 1;
+        // A lost link fails a whole window at once: that is one fault.
+        if (nowMs - faultAt >= ONE_FAULT_MS || now === 'half_open') {
+          faultsInARow += 1;
+          faultAt = nowMs;
+        }
         if (now === 'half_open' || (now === 'closed' && faultsInARow >= failures)) {
           openedAt = nowMs;
           probesInARow = 0;

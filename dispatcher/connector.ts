@@ -50,6 +50,8 @@ export type OperatorReceipt = {
   operatorId: string;
   /** Our id where the operator echoes it. */
   messageId?: string;
+  /** The handset's number (E.164) where the receipt names it. */
+  phone?: string;
   status: 'delivered' | 'undelivered';
   error: string | null;
   /** Epoch milliseconds. */

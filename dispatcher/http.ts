@@ -57,6 +57,13 @@ const ReceiptBody = Type.Object(
     status: Type.Union([Type.Literal('delivered'), Type.Literal('undelivered')], {
       error: 'must be delivered or undelivered',
     }),
+    message_id: Type.Optional(
+      Type.String({
+        pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$',
+        description: 'our own id, where the operator knows it',
+        error: 'must be a message id',
+      }),
+    ),
     error: Type.Optional(
       Type.String({ pattern: '^[\\x20-\\x7e]{1,64}$', error: 'must be 1 to 64 printable ASCII characters' }),
     ),
@@ -229,6 +236,8 @@ export function dispatcherDoor(options: DoorOptions, { dispatch, onReceipt, port
         const at = body.at === undefined ? Date.now() : Date.parse(body.at);
         await onReceipt(line.settings.name, {
           operatorId: body.id,
+          messageId: body.message_id,
+
           status: body.status,
           error: body.error ?? null,
           at,

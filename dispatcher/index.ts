@@ -80,6 +80,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
       operator,
       operator_id: receipt.operatorId,
       message_id: receipt.messageId,
+      phone: receipt.phone,
       status: receipt.status,
       error: receipt.error,
       at: receipt.at,

@@ -16,8 +16,8 @@ const STALE_MS = 200;
 export type Lease = {
   /** Submits that may go now. */
   available(): number;
-  take(): void;
-  giveBack(): void;
+  take(count: number): void;
+  giveBack(count: number): void;
 };
 
 /** No limit: an operator without `tps`. */
@@ -51,15 +51,15 @@ export function openLeases(redis: Redis, log: Log): Leases {
       };
       const ask = async (): Promise<void> => {
         if (asking || tokens > 0) return;
-        const count = Math.min(most, wanted());
+        // A message of several pages may have taken more than was left: that is paid back first.
+        const count = Math.min(most, wanted()) - Math.min(tokens, 0);
         if (count <= 0) return;
         asking = true;
         try {
           const granted = Number(await script(`{rate:${operator}}`, tps, count));
-          if (granted > 0) {
-            tokens += granted;
-            grantedAt = performance.now();
-          } else askLater();
+          tokens += granted;
+          if (granted > 0) grantedAt = performance.now();
+          if (tokens <= 0) askLater();
         } catch (thrown) {
           log.debug('lease_failed', { operator, ...errorFields(thrown) });
           askLater();
@@ -71,15 +71,15 @@ export function openLeases(redis: Redis, log: Log): Leases {
       return {
         available: () => {
           if (tokens > 0 && performance.now() - grantedAt > STALE_MS) tokens = 0;
-          if (tokens === 0 && timer === null) void ask();
+          if (tokens <= 0 && timer === null) void ask();
           return tokens;
         },
-        take: () => {
-          tokens -= 1;
-          if (tokens === 0) askLater();
+        take: (count) => {
+          tokens -= count;
+          if (tokens <= 0) askLater();
         },
-        giveBack: () => {
-          tokens += 1;
+        giveBack: (count) => {
+          tokens += count;
         },
       };
     },

@@ -127,9 +127,14 @@ export function createPump(deps: PumpDeps): Pump {
       Math.max(1, ms),
     );
   };
-  const giveBack = (): void => {
-    rate.giveBack(1);
-    lease.giveBack();
+  /** Operators count what they are sent, and that is pages. */
+  const takeRate = (now: number, { event }: Work): void => {
+    rate.take(now, event.pages);
+    lease.take(event.pages);
+  };
+  const giveBack = ({ event }: Work): void => {
+    rate.giveBack(event.pages);
+    lease.giveBack(event.pages);
   };
   /** Back to the front of its lane, for another claim. */
   const putBack = (lane: Lane, work: Work): void => {
@@ -174,9 +179,10 @@ export function createPump(deps: PumpDeps): Pump {
     if (lane !== 'express') othersSubmitting -= 1;
     cover.submitted();
     counters[outcome.kind] += 1;
-    if (outcome.kind === 'released') giveBack();
+    if (outcome.kind === 'released') giveBack(work);
     else breaker.record(now, outcome.linkFault);
     if (outcome.kind === 'throttled') rate.throttled(now, outcome.retryAfterMs ?? 0);
+    if (outcome.kind === 'accepted' && outcome.throttled) rate.throttled(now, 0);
     deps.onSubmitted(name, lane, outcome, (now - startedAt) / 1_000);
     wake();
     if (outcome.kind === 'rejected' && outcome.wrongNetwork && work.reroutedFrom === undefined) {
@@ -217,11 +223,11 @@ export function createPump(deps: PumpDeps): Pump {
         failpoint('dispatcher.after_claim');
         (lane === 'express' ? ready.express : ready.others).push({ work, lane, at });
       } else {
-        giveBack();
+        giveBack(work);
         deps.notClaimed(work, result);
       }
     } catch (thrown) {
-      giveBack();
+      giveBack(work);
       restUntil = performance.now() + RETRY_CLAIM_MS;
       log.debug('claim_failed', { message_id: event.id, ...errorFields(thrown) });
       // A claim whose answer was lost may be ours: it is handed back before it is asked for again.
@@ -239,11 +245,10 @@ export function createPump(deps: PumpDeps): Pump {
     const target = Math.min(connector.windowSize + ahead, breaker.allowance(now));
     const free = target - submitting - claiming - ready.express.length - ready.others.length;
     if (free <= 0) return;
-    for (let room = Math.min(free, rate.available(now), lease.available()); room > 0; room -= 1) {
+    for (let room = free; room > 0 && rate.available(now) > 0 && lease.available() > 0; room -= 1) {
       const next = queue.take(othersSubmitting + ready.others.length < othersMax + ahead);
       if (next === null) return;
-      rate.take(now, 1);
-      lease.take();
+      takeRate(now, next.item);
       deps.onDrained(next.lane, queue.lengthOf(next.lane));
       track(claimOne(next.lane, next.item));
     }

@@ -38,10 +38,10 @@ const OUTCOME: Readonly<Record<SubmitOutcome['kind'], number>> = {
   unknown: Outcome.UNKNOWN,
 };
 
-/** The accepted parts' share of the price, Rials, rounded up to the page; 0 stands for all of it. Pure. */
-export function amountOf(outcome: SubmitOutcome, price: number, pages: number): number {
+/** The accepted parts' share of the price, Rials, rounded up; 0 stands for all of it. Pure. */
+export function amountOf(outcome: SubmitOutcome, price: number): number {
   if (outcome.kind !== 'accepted' || outcome.acceptedParts >= outcome.parts) return 0;
-  return Math.max(1, Math.ceil((price * Math.min(outcome.acceptedParts, pages)) / pages));
+  return Math.max(1, Math.ceil((price * outcome.acceptedParts) / outcome.parts));
 }
 
 function settleItem(work: Work, operator: string, outcome: SubmitOutcome): SettleItem {
@@ -57,8 +57,8 @@ function settleItem(work: Work, operator: string, outcome: SubmitOutcome): Settl
     attempt,
     outcome: OUTCOME[outcome.kind],
     operator,
-    operator_ids: 'operatorIds' in outcome ? outcome.operatorIds.map((id) => id.replaceAll(',', '')) : [],
-    amount: String(amountOf(outcome, event.price, event.pages)),
+    operator_ids: 'operatorIds' in outcome ? outcome.operatorIds : [],
+    amount: String(amountOf(outcome, event.price)),
     error: 'error' in outcome ? outcome.error : '',
     flags,
   };

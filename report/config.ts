@@ -12,6 +12,7 @@ export const settings = {
     'days that topics keep records; must exceed the longest validity of a message',
   ),
   DATABASE_URL: text('postgres://jsms:jsms@127.0.0.1:5432/jsms', 'PostgreSQL, where the reports live'),
+  BILLING_GRPC_URL: text('127.0.0.1:50051', "billing's gRPC door, which settles an unknown that a receipt proves"),
   GATEWAY_URL: text('http://127.0.0.1:7070', 'the gateway, which sends what is replayed'),
   REPORT_RETENTION_DAYS: integer(90, 8, 3_650, 'days that messages are kept; their sums by day stay for ever'),
   DEAD_LETTER_RETENTION_DAYS: integer(30, 8, 3_650, 'days that dead letters are kept; not longer than messages'),

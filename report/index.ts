@@ -1,5 +1,6 @@
 /** report: what became of each message and what it cost, from Kafka into PostgreSQL. */
 import { readSettings } from '../shared/config.ts';
+import { connectBilling } from '../shared/grpc.ts';
 import { listen } from '../shared/http.ts';
 import { runMain, type Scope } from '../shared/lifecycle.ts';
 import { createLog, type Log } from '../shared/log.ts';
@@ -12,6 +13,7 @@ import { reportMetrics } from './measure.ts';
 import { openKafka, openPostgres } from './open.ts';
 import { createDays } from './partitions.ts';
 import { startRetention } from './retention.ts';
+import { watchUnknowns } from './unknowns.ts';
 import { createWatermark, watchLag } from './watermark.ts';
 
 export async function start(config: Config, scope: Scope, log: Log) {
@@ -35,6 +37,10 @@ export async function start(config: Config, scope: Scope, log: Log) {
   const onCrash = (error: Error) => scope.fail('the Kafka consumer is gone', error);
   const consumer = await startConsumer({ kafka, writer, metrics: measured, log, onCrash });
   scope.defer('consumer', () => consumer.close());
+  const billing = connectBilling(config.BILLING_GRPC_URL);
+  scope.defer('billing', () => billing.close());
+  const unknowns = watchUnknowns({ sql, billing, onSettled: measured.unknownsSettled, log });
+  scope.defer('unknowns', () => unknowns.close());
   const watermark = createWatermark(kafka, READ_TOPICS, now);
   const lag = watchLag(watermark, sql, measured.lag);
   scope.defer('lag', () => lag.close());

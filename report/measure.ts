@@ -17,7 +17,7 @@ export function reportMetrics(metrics: Metrics) {
   const receipts = metrics.counter(
     'receipts_total',
     'delivery receipts: matched, early (no message yet), waited (an early one that found its message), doubled, ' +
-      'after_refund (history alone), unmatched (given up)',
+      'after_refund (history alone), unmatched (given up), settled_unknown (it proved that an unknown had arrived)',
     ['outcome'],
   );
   const poison = metrics.counter('poison_records_total', 'records that could not be read; kept in poison_records');
@@ -43,5 +43,6 @@ export function reportMetrics(metrics: Metrics) {
       expired.inc(written.expired);
     },
     unmatched: (count: number): void => receipts.inc({ outcome: 'unmatched' }, count),
+    unknownsSettled: (count: number): void => receipts.inc({ outcome: 'settled_unknown' }, count),
   };
 }

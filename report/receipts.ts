@@ -25,18 +25,20 @@ type WaitingRow = {
   operator_id: string;
   operator: string;
   message_id: string | null;
+  phone: string | null;
   status: 'delivered' | 'undelivered';
   error: string | null;
   at: number;
 };
 
-const WAITING_COLUMNS = `w.operator_id, w.operator, w.message_id, w.status, w.error, (extract(epoch FROM w.at) * 1000)::float8 AS at`;
+const WAITING_COLUMNS = `w.operator_id, w.operator, w.message_id, w.phone, w.status, w.error, (extract(epoch FROM w.at) * 1000)::float8 AS at`;
 
 const asReceipt = (row: WaitingRow): ReceiptEvent => ({
   kind: 'receipt',
   operator: row.operator,
   operator_id: row.operator_id,
   ...(row.message_id === null ? {} : { message_id: row.message_id }),
+  ...(row.phone === null ? {} : { phone: row.phone }),
   status: row.status,
   error: row.error,
   at: row.at,
@@ -150,12 +152,20 @@ export async function matchReceipts(
   if (early.length > 0) {
     const of = <K extends keyof ReceiptEvent>(name: K) => early.map((receipt) => receipt[name] ?? null);
     await tx.unsafe(
-      `INSERT INTO receipts_waiting (operator_id, operator, message_id, status, error, at, received_at)
-      SELECT operator_id, operator, message_id, status, error, to_timestamp(at_ms::float8 / 1000), now()
-      FROM unnest($1::text[], $2::text[], $3::uuid[], $4::message_status[], $5::text[], $6::bigint[])
-        AS r (operator_id, operator, message_id, status, error, at_ms)
+      `INSERT INTO receipts_waiting (operator_id, operator, message_id, phone, status, error, at, received_at)
+      SELECT operator_id, operator, message_id, phone, status, error, to_timestamp(at_ms::float8 / 1000), now()
+      FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::message_status[], $6::text[], $7::bigint[])
+        AS r (operator_id, operator, message_id, phone, status, error, at_ms)
       ON CONFLICT DO NOTHING`,
-      [of('operator_id'), of('operator'), of('message_id'), of('status'), of('error'), of('at')] as never[],
+      [
+        of('operator_id'),
+        of('operator'),
+        of('message_id'),
+        of('phone'),
+        of('status'),
+        of('error'),
+        of('at'),
+      ] as never[],
       { prepare: true },
     );
   }

@@ -103,6 +103,10 @@ export const messages = pgTable(
     index('messages_batch').on(t.batch_id, t.id).where(sql`batch_id is not null`),
     index('messages_client_ref').on(t.user_id, t.client_ref, t.id).where(sql`client_ref is not null`),
     index('messages_replay').on(t.replay_of).where(sql`replay_of is not null`),
+    // Open unknowns alone: a receipt may settle one (unknowns.ts).
+    index('messages_unknown')
+      .on(t.operator, t.phone)
+      .where(sql`status = 'unknown' or (status = 'retrying' and receipts is not null)`),
   ],
 );
 
@@ -171,6 +175,8 @@ export const receiptsWaiting = pgTable(
     operator_id: name('operator_id').notNull(),
     operator: name('operator').notNull(),
     message_id: uuid('message_id'),
+    /** The handset's number where the receipt named it: it may settle the only open unknown of that number. */
+    phone: name('phone'),
     status: messageStatus('status').notNull(),
     error: text('error'),
     at: instant('at').notNull(),

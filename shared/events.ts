@@ -69,6 +69,8 @@ export type ReceiptEvent = {
   operator_id: string;
   /** The message's own id where the operator echoed it. */
   message_id?: string;
+  /** The handset's number (E.164) where the receipt named it. */
+  phone?: string;
   status: 'delivered' | 'undelivered';
   error: string | null;
   at: number;

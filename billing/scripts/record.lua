@@ -93,6 +93,14 @@ local function join(a, b)
   return a .. ',' .. b
 end
 
+local function without(list, word)
+  local kept = {}
+  for one in string.gmatch(list, '[^,]+') do
+    if one ~= word then kept[#kept + 1] = one end
+  end
+  return table.concat(kept, ',')
+end
+
 -- The moves of a record.
 
 local function decide_sent(id, r, now, operator, ids, amount, flags)

@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs';
 import tls from 'node:tls';
 import type { SmppSettings } from '../../shared/sms/operator-smpp.ts';
+import { parsePhone } from '../../shared/sms/phone.ts';
 import type {
   Connector,
   ConnectorEvents,
@@ -131,8 +132,10 @@ export function createSmppConnector(
       return ESME_ROK;
     }
     const messageId = receipt.reference === null ? undefined : references.find(receipt.reference, deliver.source);
+    const phone = parsePhone(deliver.source);
     return {
       operatorId,
+      ...(phone === null ? {} : { phone }),
       ...(messageId === undefined ? {} : { messageId }),
       status: receipt.status,
       error: receipt.status === 'delivered' ? null : receipt.error,

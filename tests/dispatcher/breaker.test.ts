@@ -2,8 +2,9 @@ import { expect, test } from 'bun:test';
 import { createBreaker } from '../../dispatcher/breaker.ts';
 
 const settings = { failures: 3, openMs: 1_000, halfOpenProbes: 2 };
-const faults = (breaker: ReturnType<typeof createBreaker>, count: number, at = 0): void => {
-  for (let i = 0; i < count; i += 1) breaker.record(at, true);
+/** Faults a while apart, the last one at instant 0. */
+const faults = (breaker: ReturnType<typeof createBreaker>, count: number): void => {
+  for (let i = count - 1; i >= 0; i -= 1) breaker.record(-100 * i, true);
 };
 
 test('it opens after so many faults of the link in a row, and an answer in between starts the count anew', () => {
@@ -12,9 +13,9 @@ test('it opens after so many faults of the link in a row, and an answer in betwe
   breaker.record(0, false);
   faults(breaker, 2);
   expect(breaker.state(0)).toBe('closed');
-  faults(breaker, 1);
-  expect(breaker.state(0)).toBe('open');
-  expect(breaker.allowance(0)).toBe(0);
+  breaker.record(100, true);
+  expect(breaker.state(100)).toBe('open');
+  expect(breaker.allowance(100)).toBe(0);
 });
 
 test('after its rest only a few probes may go, and it closes when they all got through', () => {
@@ -45,4 +46,13 @@ test('answers to submits from before it opened do not close it', () => {
   faults(breaker, 3);
   for (let i = 0; i < 10; i += 1) breaker.record(500, false);
   expect(breaker.state(500)).toBe('open');
+});
+
+test('a lost link that fails a whole window at once is one fault', () => {
+  const breaker = createBreaker(settings);
+  for (let i = 0; i < 100; i += 1) breaker.record(1_000 + i / 10, true);
+  expect(breaker.state(1_010)).toBe('closed');
+  breaker.record(1_100, true);
+  breaker.record(1_200, true);
+  expect(breaker.state(1_200)).toBe('open');
 });

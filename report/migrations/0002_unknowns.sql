@@ -1,0 +1,2 @@
+ALTER TABLE "receipts_waiting" ADD COLUMN "phone" text COLLATE "C";--> statement-breakpoint
+CREATE INDEX "messages_unknown" ON "messages" USING btree ("operator","phone") WHERE status = 'unknown' or (status = 'retrying' and receipts is not null);
