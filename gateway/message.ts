@@ -36,6 +36,8 @@ const refuse = (field: string, detail: string): never => {
 /** The encoding, its pages and the price per message of a text. Throws `invalid_request` for a text that cannot be sent. */
 function measure(rules: Rules, text: string, type: 'express' | 'normal', operator: string | null) {
   if (!isWellFormed(text)) refuse('text', 'holds half of a surrogate pair');
+  // No handset shows it, and PostgreSQL cannot keep it: the report would not know the message.
+  if (text.includes('\0')) refuse('text', 'holds a NUL character');
   const encoding = encodingOf(text);
   const pages = pagesOf(text, encoding);
   if (pages > rules.pagesMax) refuse('text', `has more than ${rules.pagesMax} pages`);

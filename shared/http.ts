@@ -42,10 +42,36 @@ export async function readJson(request: Request): Promise<unknown> {
   if (bytes.byteLength > BODY_MAX_BYTES)
     throw new AppError('payload_too_large', `A body may have at most ${BODY_MAX_BYTES} bytes.`);
   try {
-    return JSON.parse(utf8.decode(bytes));
+    return parseBody(utf8.decode(bytes));
   } catch (thrown) {
+    if (thrown instanceof AppError) throw thrown;
     throw new AppError('malformed_json', 'The body must be valid JSON in UTF-8.', { cause: thrown });
   }
+}
+
+/** A copy of an object with a field of this name has another prototype: its fields would pass the schema and then be gone. */
+const PROTO = '__proto__';
+const PERHAPS_PROTO = /__proto__|\\u005f/i;
+
+function parseBody(text: string): unknown {
+  if (!PERHAPS_PROTO.test(text)) return JSON.parse(text);
+  return JSON.parse(text, (name, value) => {
+    if (name !== PROTO) return value;
+    throw new AppError('invalid_request', 'The request does not fit its schema.', {
+      fields: [{ field: 'request', detail: 'has a field that is not known' }],
+    });
+  });
+}
+
+/** Of a parameter that is given twice one value would be taken and the other dropped, without a word. */
+function refuseRepeatedParameters(url: string): void {
+  const at = url.indexOf('?');
+  if (at < 0) return;
+  const names = [...new URLSearchParams(url.slice(at + 1)).keys()];
+  if (new Set(names).size === names.length) return;
+  throw new AppError('invalid_request', 'The request does not fit.', {
+    fields: [{ field: 'query', detail: 'names a parameter twice' }],
+  });
 }
 
 /** Spread into each route that takes a body: our strict reader reads it, and the documentation says application/json. */
@@ -116,6 +142,7 @@ export function createDoor({ service, title, description, log, metrics, health, 
   const door = new Elysia({ name: service, normalize: false, aot: true, handler: { standardHostname: false } });
   if (guard) watchDoor(door, guard);
   return door
+    .onTransform({ as: 'global' }, ({ request }) => refuseRepeatedParameters(request.url))
     .onError({ as: 'global' }, ({ code, error, request }) => {
       const problem = fromElysia(code, error);
       const requestId = requestIdOf(request);
