@@ -1,5 +1,6 @@
 /** Top-ups, corrections, balances and the audit of one account. */
 import { createHash } from 'node:crypto';
+import type { Fetch } from '../shared/credentials.ts';
 import { AppError } from '../shared/error.ts';
 import type { LedgerEvent } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
@@ -128,9 +129,9 @@ export function auditOf(userId: string, balance: Balance & { open: number }, tot
 }
 
 /** Asks the report for PostgreSQL's sums; null when it does not answer within 2 s. */
-export async function askReport(reportUrl: string, userId: string): Promise<ReportTotals | null> {
+export async function askReport(call: Fetch, reportUrl: string, userId: string): Promise<ReportTotals | null> {
   try {
-    const response = await fetch(`${reportUrl}/accounts/${userId}/totals`, { signal: AbortSignal.timeout(2_000) });
+    const response = await call(`${reportUrl}/accounts/${userId}/totals`, { signal: AbortSignal.timeout(2_000) });
     return response.ok ? ((await response.json()) as ReportTotals) : null;
   } catch {
     return null;

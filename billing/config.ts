@@ -1,11 +1,17 @@
-import { COMMON, integer, port, text, type Values } from '../shared/config.ts';
+import { COMMON, integer, port, text, url, type Values } from '../shared/config.ts';
+import { KAFKA_SETTINGS } from '../shared/credentials.ts';
 
 export const settings = {
   ...COMMON,
   BILLING_HTTP_PORT: port(8081, 'HTTP: top-ups, balances, audit'),
   BILLING_GRPC_PORT: port(50051, 'gRPC: holds, claims, settlements'),
-  REDIS_URL: text('redis://127.0.0.1:6379', 'Redis, where the balances and the records of messages in flight live'),
+  REDIS_URL: url(
+    'redis://127.0.0.1:6379',
+    ['redis:', 'rediss:'],
+    'Redis, where the balances and the records of messages in flight live; rediss:// for TLS, redis://user:password@host:port for a login',
+  ),
   KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
+  ...KAFKA_SETTINGS,
   KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
   KAFKA_RETENTION_DAYS: integer(
     7,
@@ -13,7 +19,11 @@ export const settings = {
     365,
     'days that topics keep records; must exceed the longest validity of a message',
   ),
-  REPORT_URL: text('http://127.0.0.1:6070', "the report service, which the audit asks for PostgreSQL's own account"),
+  REPORT_URL: url(
+    'http://127.0.0.1:6070',
+    ['http:', 'https:'],
+    "the report service, which the audit asks for PostgreSQL's own account",
+  ),
   RETRY_WAITS_S: text(
     '5,30,120',
     'waits before retry 1, 2 and 3, seconds by comma, growing; each up to a fifth longer by chance',

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox';
 import { AppError } from '../shared/error.ts';
 import { createDoor, type DoorOptions, documented, IdempotencyKey, jsonBody, Rials, UserId } from '../shared/http.ts';
 import { AMOUNT_MAX_RIALS, parseAmount } from '../shared/money.ts';
-import { type AccountDeps, askReport, auditOf, readBalance, topUp } from './accounts.ts';
+import { type AccountDeps, auditOf, type ReportTotals, readBalance, topUp } from './accounts.ts';
 
 const params = Type.Object({ user_id: UserId });
 const headers = Type.Object({ 'idempotency-key': Type.Optional(IdempotencyKey) });
@@ -46,7 +46,11 @@ const Audit = Type.Object({
 
 const exampleId = '0193a5c8-7c11-7d3e-9f00-5a1b2c3d4e5f';
 
-export function billingDoor(options: DoorOptions, deps: AccountDeps, reportUrl: string) {
+export function billingDoor(
+  options: DoorOptions,
+  deps: AccountDeps,
+  totalsOf: (userId: string) => Promise<ReportTotals | null>,
+) {
   const answerOf = async (set: { headers: Record<string, string | number> }, command: Parameters<typeof topUp>[1]) => {
     const { answer, replayed } = await topUp(deps, command);
     if (replayed) set.headers['idempotency-replayed'] = 'true';
@@ -175,7 +179,7 @@ export function billingDoor(options: DoorOptions, deps: AccountDeps, reportUrl: 
       async ({ params }) => {
         const [balance, totals] = await Promise.all([
           readBalance(deps.redis, params.user_id),
-          askReport(reportUrl, params.user_id),
+          totalsOf(params.user_id),
         ]);
         return auditOf(params.user_id, balance, totals);
       },

@@ -1,6 +1,8 @@
 /** billing: prepaid balances in Redis, one record per message, and the sweeper that ends what nobody ends. */
 
+import { openGuard } from '../shared/auth.ts';
 import { ConfigError, readSettings } from '../shared/config.ts';
+import { internalFetch, kafkaSecurity, readCredentials } from '../shared/credentials.ts';
 import { serveBilling } from '../shared/grpc.ts';
 import { listen } from '../shared/http.ts';
 import { newId } from '../shared/id.ts';
@@ -9,6 +11,8 @@ import { runMain, type Scope, waitFor } from '../shared/lifecycle.ts';
 import { createLog, type Log } from '../shared/log.ts';
 import { createMetrics } from '../shared/metrics.ts';
 import { connectRedis, NotDurable, requireDurable } from '../shared/redis.ts';
+import { ACCESS } from './access.ts';
+import { askReport } from './accounts.ts';
 import { type Config, parseRetryWaits, settings } from './config.ts';
 import { openGate } from './gate.ts';
 import { billingHandlers } from './grpc.ts';
@@ -21,7 +25,9 @@ export async function start(config: Config, scope: Scope, log: Log) {
   const metrics = createMetrics('billing');
   const retryWaitsMs = parseRetryWaits(config.RETRY_WAITS_S);
 
-  const redis = connectRedis(config.REDIS_URL, log);
+  const credentials = readCredentials(config);
+  const security = kafkaSecurity(config, credentials.ca);
+  const redis = connectRedis(config.REDIS_URL, log, credentials.ca);
   scope.defer('redis', () => redis.disconnect());
   const durable = await waitFor(
     () => requireDurable(redis).catch((thrown) => (thrown instanceof NotDurable ? thrown : Promise.reject(thrown))),
@@ -29,7 +35,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
     `Redis does not answer at ${new URL(config.REDIS_URL).host}; \`bun run infra\` starts one`,
   );
   if (durable instanceof NotDurable) throw new ConfigError([durable.message]);
-  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-billing', log });
+  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-billing', log, security });
   scope.defer('kafka', () => kafka.close());
   const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
   await waitFor(
@@ -69,12 +75,15 @@ export async function start(config: Config, scope: Scope, log: Log) {
     config.HOST,
     config.BILLING_GRPC_PORT,
     log,
+    credentials,
   );
   scope.defer('grpc', () => grpc.close());
   const health = () => ({
     ready: !scope.closing && redis.status === 'ready',
     checks: { redis: redis.status === 'ready', open: !scope.closing },
   });
+  const guard = openGuard(credentials, redis, { access: ACCESS, log, metrics });
+  const call = internalFetch(credentials);
   const door = billingDoor(
     {
       service: 'billing',
@@ -83,11 +92,13 @@ export async function start(config: Config, scope: Scope, log: Log) {
       log,
       metrics,
       health,
+      guard,
     },
     { redis, scripts, publish: ledgerPublisher(redis, producer, log) },
-    config.REPORT_URL,
+    (userId) => askReport(call, config.REPORT_URL, userId),
   );
-  const http = listen(door, config.HOST, config.BILLING_HTTP_PORT, 'BILLING_HTTP_PORT');
+  const { tls } = credentials;
+  const http = listen(door, config.HOST, config.BILLING_HTTP_PORT, 'BILLING_HTTP_PORT', { guard, tls });
   scope.defer('http', () => http.stop());
   log.info('ready', { http: http.port, grpc: grpc.port });
   return { httpPort: http.port, grpcPort: grpc.port };

@@ -1,10 +1,12 @@
-import { COMMON, integer, port, text, type Values } from '../shared/config.ts';
+import { COMMON, integer, port, text, url, type Values } from '../shared/config.ts';
+import { KAFKA_SETTINGS } from '../shared/credentials.ts';
 
 export const settings = {
   ...COMMON,
   GATEWAY_HTTP_PORT: port(7070, 'HTTP: send, batch, preview, balance'),
-  BILLING_GRPC_URL: text('127.0.0.1:50051', "billing's gRPC door, host:port"),
+  BILLING_GRPC_URL: text('127.0.0.1:50051', "billing's gRPC door, host:port; grpcs://host:port for TLS"),
   KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
+  ...KAFKA_SETTINGS,
   KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
   KAFKA_RETENTION_DAYS: integer(
     7,
@@ -12,7 +14,11 @@ export const settings = {
     365,
     'days that topics keep records; must exceed the longest validity of a message',
   ),
-  REDIS_URL: text('redis://127.0.0.1:6379', 'Redis, for the ported numbers'),
+  REDIS_URL: url(
+    'redis://127.0.0.1:6379',
+    ['redis:', 'rediss:'],
+    'Redis, for the ported numbers, the keys and the rates; rediss:// for TLS, redis://user:password@host:port for a login',
+  ),
   OPERATORS_FILE: text('operator.json', 'operators, prefixes and ported numbers; relative to the repository'),
   PRICES_FILE: text('prices.json', 'prices per page; relative to the repository'),
   SENDERS_FILE: text('senders.json', 'line numbers by account; relative to the repository'),
@@ -23,6 +29,8 @@ export const settings = {
     1_000_000,
     'messages on their way to a hold in this process; past it sends are refused with 503',
   ),
+  RATE_LIMIT_ACCOUNT: integer(0, 0, 1_000_000, 'messages a second of one account, past which 429 answers; 0: no limit'),
+  RATE_LIMIT_KEY: integer(0, 0, 1_000_000, 'messages a second of one key, past which 429 answers; 0: no limit'),
   EXPRESS_VALID_S: integer(300, 1, 86_400, 'how long an express message may wait for its submit, seconds'),
   NORMAL_VALID_S: integer(86_400, 1, 259_200, 'how long a normal message may wait for its submit, seconds'),
   OVERFLOW_AFTER: integer(

@@ -6,6 +6,7 @@ import type { BillingClient } from '../shared/grpc.ts';
 import { createDoor, type DoorOptions, documented, IdempotencyKey, jsonBody, Rials, UserId } from '../shared/http.ts';
 import { fromInt64 } from '../shared/money.ts';
 import { type AcceptDeps, accept, acceptBatch } from './accept.ts';
+import type { Admit } from './admission.ts';
 import { previewMessage, type SendItem } from './message.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -142,17 +143,23 @@ const accepted = {
   price: 1280,
 };
 const bodyCodes = ['invalid_request', 'malformed_json', 'unsupported_media_type', 'payload_too_large'] as const;
-const sendCodes = [...bodyCodes, 'idempotency_conflict', 'unavailable', 'outcome_unknown'] as const;
+const sendCodes = [...bodyCodes, 'idempotency_conflict', 'rate_limited', 'unavailable', 'outcome_unknown'] as const;
 const headers = Type.Object({ 'idempotency-key': Type.Optional(IdempotencyKey) });
 const REPLAYED = 'idempotency-replayed';
 const BALANCE_DEADLINE_MS = 2_000;
 
-export function gatewayDoor(options: DoorOptions, deps: AcceptDeps, billing: BillingClient) {
+export function gatewayDoor(
+  options: DoorOptions,
+  deps: AcceptDeps,
+  billing: BillingClient,
+  admit: Admit | null = null,
+) {
   return createDoor(options)
     .post(
       '/send',
-      async ({ body, headers, set }) => {
+      async ({ body, headers, set, request }) => {
         const { user_id, ...message } = body;
+        if (admit !== null) await admit(request, user_id, 1);
         const { answer, replayed } = await accept(deps, user_id, message, headers['idempotency-key'] ?? '');
         set.status = 202;
         if (replayed) set.headers[REPLAYED] = 'true';
@@ -175,7 +182,8 @@ export function gatewayDoor(options: DoorOptions, deps: AcceptDeps, billing: Bil
     )
     .post(
       '/send/batch',
-      async ({ body, headers, set }) => {
+      async ({ body, headers, set, request }) => {
+        if (admit !== null) await admit(request, body.user_id, body.messages.length);
         const { answer, replayed } = await acceptBatch(
           deps,
           body.user_id,

@@ -1,5 +1,7 @@
 /** gateway: takes, checks, prices and accepts messages; produces them to Kafka. */
+import { openGuard } from '../shared/auth.ts';
 import { readSettings } from '../shared/config.ts';
+import { kafkaSecurity, readCredentials } from '../shared/credentials.ts';
 import { connectBilling } from '../shared/grpc.ts';
 import { listen } from '../shared/http.ts';
 import { newId } from '../shared/id.ts';
@@ -10,6 +12,8 @@ import { createMetrics } from '../shared/metrics.ts';
 import { openPorted } from '../shared/ported.ts';
 import { connected, connectRedis } from '../shared/redis.ts';
 import type { AcceptDeps } from './accept.ts';
+import { ACCESS } from './access.ts';
+import { openAdmission } from './admission.ts';
 import { type Config, settings } from './config.ts';
 import { openHolds } from './holds.ts';
 import { gatewayDoor } from './http.ts';
@@ -19,7 +23,9 @@ import { watchRules } from './rules.ts';
 export async function start(config: Config, scope: Scope, log: Log) {
   const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
   const metrics = createMetrics('gateway');
-  const redis = connectRedis(config.REDIS_URL, log);
+  const credentials = readCredentials(config);
+  const security = kafkaSecurity(config, credentials.ca);
+  const redis = connectRedis(config.REDIS_URL, log, credentials.ca);
   scope.defer('redis', () => redis.disconnect());
   await waitFor(
     () => connected(redis),
@@ -31,7 +37,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
   const rules = await watchRules(config, ported, log);
   scope.defer('rules', () => rules.close());
 
-  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-gateway', log });
+  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-gateway', log, security });
   scope.defer('kafka', () => kafka.close());
   const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
   await waitFor(
@@ -41,7 +47,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
   );
   const producer = await kafka.producer();
   scope.defer('producer', () => producer.close());
-  const billing = connectBilling(config.BILLING_GRPC_URL);
+  const billing = connectBilling(config.BILLING_GRPC_URL, credentials);
   scope.defer('billing', () => billing.close());
   await waitFor(
     () => billing.ready(2_000),
@@ -83,6 +89,9 @@ export async function start(config: Config, scope: Scope, log: Log) {
     );
     return { ready: !scope.closing && reached, checks: { billing: reached, open: !scope.closing } };
   };
+  const guard = openGuard(credentials, redis, { access: ACCESS, log, metrics });
+  const rates = { account: config.RATE_LIMIT_ACCOUNT, key: config.RATE_LIMIT_KEY };
+  const admit = openAdmission(guard, rates, redis, log);
   const door = gatewayDoor(
     {
       service: 'gateway',
@@ -91,11 +100,14 @@ export async function start(config: Config, scope: Scope, log: Log) {
       log,
       metrics,
       health,
+      guard,
     },
     deps,
     billing,
+    admit,
   );
-  const http = listen(door, config.HOST, config.GATEWAY_HTTP_PORT, 'GATEWAY_HTTP_PORT');
+  const { tls } = credentials;
+  const http = listen(door, config.HOST, config.GATEWAY_HTTP_PORT, 'GATEWAY_HTTP_PORT', { guard, tls });
   scope.defer('http', () => http.stop());
   log.info('ready', { http: http.port });
   return { httpPort: http.port };

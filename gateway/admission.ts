@@ -1,0 +1,36 @@
+/** Whether somebody may send so many messages for an account now: asked before anything of a request has an effect. */
+import type { Guard } from '../shared/auth.ts';
+import type { Log } from '../shared/log.ts';
+import { openRateLimit } from '../shared/rate-limit.ts';
+import type { Redis } from '../shared/redis.ts';
+
+/** Throws `forbidden` for another's account, `rate_limited` past a rate, `unavailable` when nobody knows. */
+export type Admit = (request: Request, userId: string, messages: number) => Promise<void>;
+
+export type Rates = {
+  /** Messages a second of each account and of each key; 0: no limit. */
+  account: number;
+  key: number;
+};
+
+/** Null where neither keys nor rates are asked for: sends then cost nothing more. */
+export function openAdmission(guard: Guard | null, rates: Rates, redis: Redis, log: Log): Admit | null {
+  const byAccount = rates.account > 0 ? openRateLimit(redis, 'account', rates.account, log) : null;
+  const byKey = rates.key > 0 && guard !== null ? openRateLimit(redis, 'key', rates.key, log) : null;
+  if (guard === null && byAccount === null) return null;
+  return async (request, userId, messages) => {
+    const key = guard === null ? null : guard.owns(request, userId).key;
+    if (byAccount !== null) {
+      const waits = byAccount.take(userId, messages);
+      if (waits) await waits;
+    }
+    if (byKey === null || key === null) return;
+    try {
+      const waits = byKey.take(key, messages);
+      if (waits) await waits;
+    } catch (thrown) {
+      byAccount?.giveBack(userId, messages);
+      throw thrown;
+    }
+  };
+}
