@@ -47,7 +47,7 @@ export async function openBench(tools: Tools): Promise<Bench> {
   });
   const sql = connectPostgres(stack.servers.env.DATABASE_URL, {
     name: 'jsms-bench',
-    max: 2,
+    max: 3,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
   });
   defer(() => sql.end({ timeout: 5 }));

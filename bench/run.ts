@@ -51,7 +51,7 @@ async function bench({ signal, defer }: CommandScope): Promise<number> {
   const versions = { ...(await versionsOf(opened)), ...peer };
   await warmUp(opened);
   const runs: Run[] = options.peer ? await againstKannel(opened) : [];
-  if (!options.peer) for (const name of options.scenarios) runs.push(...((await SCENARIO[name]?.(opened)) ?? []));
+  if (!options.peer) for (const name of options.scenarios) runs.push(...(await SCENARIO[name](opened)));
   say(`\n${tableOf(runs)}\n`);
   say(`Written to ${writeResults(options, versions, runs)}.`);
   const violations = runs.flatMap((run) => run.violations.map((violation) => `${run.title}: ${violation}`));

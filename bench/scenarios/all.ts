@@ -8,10 +8,11 @@ import { hotTenant } from './hot-tenant.ts';
 import { idle } from './idle.ts';
 import { operatorDown } from './operator-down.ts';
 import { rate } from './rate.ts';
+import { reports } from './reports.ts';
 import { restart } from './restart.ts';
 import { send } from './send.ts';
 
-export const SCENARIO: Readonly<Partial<Record<ScenarioName, (bench: Bench) => Promise<Run[]>>>> = {
+export const SCENARIO: Readonly<Record<ScenarioName, (bench: Bench) => Promise<Run[]>>> = {
   send,
   batch,
   rate,
@@ -19,6 +20,7 @@ export const SCENARIO: Readonly<Partial<Record<ScenarioName, (bench: Bench) => P
   'hot-tenant': hotTenant,
   'operator-down': operatorDown,
   growth,
+  reports,
   restart,
   idle,
 };
