@@ -12,6 +12,8 @@ import { swaggerFile, swaggerPage } from './swagger-ui.ts';
 
 /** The largest body in bytes; a batch of 1,000 texts of ten pages fits. */
 export const BODY_MAX_BYTES = 4 * 1024 * 1024;
+/** Past this the runtime itself refuses, without a problem document; below it readJson does, and reads no more than it takes. */
+const RUNTIME_BODY_MAX_BYTES = 1024 * 1024 * 1024;
 
 export type Health = { ready: boolean; checks: Record<string, boolean> };
 
@@ -31,22 +33,34 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Reads a JSON body strictly: its size, its media type, UTF-8 without replacement, JSON. Throws an AppError. */
 export async function readJson(request: Request): Promise<unknown> {
-  if (Number(request.headers.get('content-length') ?? 0) > BODY_MAX_BYTES) {
-    throw new AppError('payload_too_large', `A body may have at most ${BODY_MAX_BYTES} bytes.`);
-  }
+  if (Number(request.headers.get('content-length') ?? 0) > BODY_MAX_BYTES) throw tooLarge();
   const mediaType = request.headers.get('content-type');
   if (mediaType === null || !/^application\/json\s*(;|$)/i.test(mediaType)) {
     throw new AppError('unsupported_media_type', 'Send the body as application/json.');
   }
-  const bytes = await request.arrayBuffer();
-  if (bytes.byteLength > BODY_MAX_BYTES)
-    throw new AppError('payload_too_large', `A body may have at most ${BODY_MAX_BYTES} bytes.`);
+  const bytes = await readBytes(request);
   try {
     return parseBody(utf8.decode(bytes));
   } catch (thrown) {
     if (thrown instanceof AppError) throw thrown;
     throw new AppError('malformed_json', 'The body must be valid JSON in UTF-8.', { cause: thrown });
   }
+}
+
+const tooLarge = (): AppError => new AppError('payload_too_large', `A body may have at most ${BODY_MAX_BYTES} bytes.`);
+
+/** A body of no declared length is read piece by piece, so that one without an end is left where it passes the bound. */
+async function readBytes(request: Request): Promise<Uint8Array> {
+  if (request.headers.has('content-length') || request.body === null)
+    return new Uint8Array(await request.arrayBuffer());
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of request.body as unknown as AsyncIterable<Uint8Array>) {
+    length += piece.byteLength;
+    if (length > BODY_MAX_BYTES) throw tooLarge();
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces, length);
 }
 
 /** A copy of an object with a field of this name has another prototype: its fields would pass the schema and then be gone. */
@@ -218,7 +232,7 @@ export function listen(
   portSetting: string,
   { guard = null, tls = null }: { guard?: Guard | null; tls?: ServeOptions['tls'] } = {},
 ): Server {
-  const options: ServeOptions = { hostname: host, port, bodyMaxBytes: BODY_MAX_BYTES * 2, tls };
+  const options: ServeOptions = { hostname: host, port, bodyMaxBytes: RUNTIME_BODY_MAX_BYTES, tls };
   try {
     if (guard === null) return serve((request) => app.fetch(request), options);
     return serve((request, peer) => {
