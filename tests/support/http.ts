@@ -5,7 +5,7 @@ export type Answer<T = unknown> = { status: number; headers: Headers; text: stri
 export type Ask = {
   json?: unknown;
   /** Sent as it is; needs a content type among the headers where one is wanted. */
-  body?: string | Uint8Array<ArrayBuffer>;
+  body?: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
   headers?: Record<string, string>;
   timeoutMs?: number;
 };
