@@ -1,10 +1,12 @@
-import { COMMON, integer, port, text, type Values } from '../shared/config.ts';
+import { COMMON, integer, port, text, url, type Values } from '../shared/config.ts';
+import { KAFKA_SETTINGS } from '../shared/credentials.ts';
 
 export const settings = {
   ...COMMON,
   DISPATCHER_HTTP_PORT: port(9070, 'HTTP: operators, health, metrics'),
-  BILLING_GRPC_URL: text('127.0.0.1:50051', "billing's gRPC door, host:port"),
+  BILLING_GRPC_URL: text('127.0.0.1:50051', "billing's gRPC door, host:port; grpcs://host:port for TLS"),
   KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
+  ...KAFKA_SETTINGS,
   KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
   KAFKA_RETENTION_DAYS: integer(
     7,
@@ -18,7 +20,11 @@ export const settings = {
     300_000,
     'a process that was killed keeps its partitions for so long, milliseconds; the broker has bounds of its own',
   ),
-  REDIS_URL: text('redis://127.0.0.1:6379', 'Redis, for the ported numbers and the rates that dispatchers share'),
+  REDIS_URL: url(
+    'redis://127.0.0.1:6379',
+    ['redis:', 'rediss:'],
+    'Redis, for the ported numbers, the keys and the rates that dispatchers share; rediss:// for TLS, redis://user:password@host:port for a login',
+  ),
   PORTED_LEARNED_DAYS: integer(
     30,
     1,

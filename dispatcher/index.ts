@@ -1,6 +1,8 @@
 /** dispatcher: routes messages by number, submits them to the operators, retries, and publishes the outcomes. */
 
+import { openGuard } from '../shared/auth.ts';
 import { readSettings } from '../shared/config.ts';
+import { kafkaSecurity, readCredentials } from '../shared/credentials.ts';
 import type { ReceiptEvent } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import { connectBilling } from '../shared/grpc.ts';
@@ -15,6 +17,7 @@ import { connected, connectRedis } from '../shared/redis.ts';
 import { parseOperators } from '../shared/sms/operators.ts';
 import { TOPICS } from '../shared/topics.ts';
 import { watchFile } from '../shared/watched-file.ts';
+import { ACCESS } from './access.ts';
 import { type Config, settings } from './config.ts';
 import { connectOperator } from './connect.ts';
 import type { OperatorReceipt } from './connector.ts';
@@ -29,6 +32,7 @@ import { submitMaxMs } from './timing.ts';
 export async function start(config: Config, scope: Scope, log: Log) {
   const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
   const metrics = createMetrics('dispatcher');
+  const credentials = readCredentials(config);
   const operators = await watchFile(
     config.OPERATORS_FILE,
     (json) => {
@@ -45,6 +49,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
     clientId: 'jsms-dispatcher',
     log,
     sessionMs: config.KAFKA_SESSION_MS,
+    security: kafkaSecurity(config, credentials.ca),
   });
   scope.defer('kafka', () => kafka.close());
   const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
@@ -55,7 +60,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
   );
   const producer = await kafka.producer();
   scope.defer('producer', () => producer.close());
-  const redis = connectRedis(config.REDIS_URL, log);
+  const redis = connectRedis(config.REDIS_URL, log, credentials.ca);
   scope.defer('redis', () => redis.disconnect());
   await waitFor(
     () => connected(redis),
@@ -64,7 +69,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
   );
   const ported = await openPorted(redis, log);
   scope.defer('ported', () => ported.close());
-  const billing = connectBilling(config.BILLING_GRPC_URL);
+  const billing = connectBilling(config.BILLING_GRPC_URL, credentials);
   scope.defer('billing', () => billing.close());
   await waitFor(
     () => billing.ready(2_000),
@@ -135,6 +140,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
   scope.defer('halt', () => intake.halt());
 
   const health = () => ({ ready: !scope.closing, checks: { open: !scope.closing } });
+  const guard = openGuard(credentials, redis, { access: ACCESS, log, metrics });
   const door = dispatcherDoor(
     {
       service: 'dispatcher',
@@ -143,10 +149,12 @@ export async function start(config: Config, scope: Scope, log: Log) {
       log,
       metrics,
       health,
+      guard,
     },
     { dispatch, onReceipt, ported, operators: () => operators.value },
   );
-  const http = listen(door, config.HOST, config.DISPATCHER_HTTP_PORT, 'DISPATCHER_HTTP_PORT');
+  const { tls } = credentials;
+  const http = listen(door, config.HOST, config.DISPATCHER_HTTP_PORT, 'DISPATCHER_HTTP_PORT', { guard, tls });
   scope.defer('http', () => http.stop());
   log.info('ready', { http: http.port });
   return { httpPort: http.port };

@@ -1,9 +1,11 @@
-import { COMMON, ConfigError, integer, port, text, type Values } from '../shared/config.ts';
+import { COMMON, ConfigError, integer, port, text, url, type Values } from '../shared/config.ts';
+import { KAFKA_SETTINGS } from '../shared/credentials.ts';
 
 export const settings = {
   ...COMMON,
   REPORT_HTTP_PORT: port(6070, 'HTTP: reports, summaries, statements, dead letters'),
   KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
+  ...KAFKA_SETTINGS,
   KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
   KAFKA_RETENTION_DAYS: integer(
     7,
@@ -11,9 +13,21 @@ export const settings = {
     365,
     'days that topics keep records; must exceed the longest validity of a message',
   ),
-  DATABASE_URL: text('postgres://jsms:jsms@127.0.0.1:5432/jsms', 'PostgreSQL, where the reports live'),
-  BILLING_GRPC_URL: text('127.0.0.1:50051', "billing's gRPC door, which settles an unknown that a receipt proves"),
-  GATEWAY_URL: text('http://127.0.0.1:7070', 'the gateway, which sends what is replayed'),
+  DATABASE_URL: url(
+    'postgres://jsms:jsms@127.0.0.1:5432/jsms',
+    ['postgres:', 'postgresql:'],
+    'PostgreSQL, where the reports live; ?sslmode=verify-full&sslrootcert=/path/ca.pem for TLS',
+  ),
+  REDIS_URL: url(
+    'redis://127.0.0.1:6379',
+    ['redis:', 'rediss:'],
+    'Redis, for the keys; used only when AUTH is required; rediss:// for TLS, redis://user:password@host:port for a login',
+  ),
+  BILLING_GRPC_URL: text(
+    '127.0.0.1:50051',
+    "billing's gRPC door, which settles an unknown that a receipt proves; grpcs://host:port for TLS",
+  ),
+  GATEWAY_URL: url('http://127.0.0.1:7070', ['http:', 'https:'], 'the gateway, which sends what is replayed'),
   REPORT_RETENTION_DAYS: integer(90, 8, 3_650, 'days that messages are kept; their sums by day stay for ever'),
   DEAD_LETTER_RETENTION_DAYS: integer(30, 8, 3_650, 'days that dead letters are kept; not longer than messages'),
   RECEIPT_RETENTION_DAYS: integer(8, 1, 60, 'days that a delivery receipt may take to find its message'),
@@ -41,8 +55,6 @@ export function checkSettings(config: Config): Config {
   } catch {
     problems.push('REPORT_TIME_ZONE: must be a time zone such as Asia/Tehran or UTC');
   }
-  for (const name of ['DATABASE_URL', 'GATEWAY_URL'] as const)
-    if (!URL.canParse(config[name])) problems.push(`${name}: must be a URL`);
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
