@@ -37,8 +37,6 @@ export function createFifo<T>() {
   };
 }
 
-export type LaneQueue<T> = ReturnType<typeof createLaneQueue<T>>;
-
 export function createLaneQueue<T>() {
   const lanes = { express: createFifo<T>(), normal: createFifo<T>(), bulk: createFifo<T>() };
   let turn = 0;

@@ -1,7 +1,7 @@
 /** Accepting messages: checked, priced, held and durable before the client is told; produced right after. */
 import { createHash } from 'node:crypto';
 import { HoldCode, type HoldGroup, type HoldGroupReply, HoldOutcome } from '../shared/billing.ts';
-import { AppError, ERRORS, type ErrorCode, toAppError } from '../shared/error.ts';
+import { AppError, type ErrorCode, toAppError } from '../shared/error.ts';
 import type { MessageEvent } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import { newId } from '../shared/id.ts';
@@ -245,6 +245,3 @@ export async function acceptBatch(
     replayed,
   };
 }
-
-/** The HTTP status of a refused item, for those who read results one by one. */
-export const statusOf = (code: ErrorCode): number => ERRORS[code].status;

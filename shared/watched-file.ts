@@ -1,7 +1,8 @@
 /** A JSON file that may change while the service runs: a bad new version is refused with its reasons, the old one stays. */
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { ConfigError } from './config.ts';
+import { readJsonFile } from './json-file.ts';
 import type { Log } from './log.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -11,14 +12,10 @@ export type Parsed<T> = { ok: true; value: T } | { ok: false; problems: string[]
 
 export type WatchedFile<T> = { readonly value: T; close(): void };
 
-async function read<T>(path: string, parse: (json: unknown) => Parsed<T>): Promise<Parsed<T>> {
-  let json: unknown;
-  try {
-    json = JSON.parse(await readFile(path, 'utf8'));
-  } catch (thrown) {
-    return { ok: false, problems: [`${path}: ${(thrown as Error).message}`] };
-  }
-  const parsed = parse(json);
+function read<T>(path: string, parse: (json: unknown) => Parsed<T>): Parsed<T> {
+  const file = readJsonFile(path);
+  if (!file.ok) return file;
+  const parsed = parse(file.json);
   return parsed.ok ? parsed : { ok: false, problems: parsed.problems.map((problem) => `${path}: ${problem}`) };
 }
 
@@ -38,7 +35,7 @@ export async function watchFile<T>(
     const { mtimeMs, size, ino } = await stat(path);
     return `${mtimeMs}/${size}/${ino}`;
   };
-  const first = await read(path, parse);
+  const first = read(path, parse);
   if (!first.ok) throw new ConfigError(first.problems);
   let value = first.value;
   let seen = await stamp();
@@ -46,7 +43,7 @@ export async function watchFile<T>(
     const now = await stamp().catch(() => seen);
     if (now === seen) return;
     seen = now;
-    const next = await read(path, parse);
+    const next = read(path, parse);
     if (next.ok) {
       value = next.value;
       log.info('file_reloaded', { file: name });

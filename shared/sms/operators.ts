@@ -2,6 +2,8 @@
  * operator.json: who carries which numbers, and how each operator is reached. The file is read whole or not at all, and every
  * problem is named at once. docs/OPERATORS.md is its reference for the people who write it.
  */
+
+import type { Refused } from '../json-file.ts';
 import { SLOTS } from '../topics.ts';
 import {
   type ByLane,
@@ -25,7 +27,6 @@ import { type HttpSettings, httpSettings } from './operator-http.ts';
 import { type SmppSettings, smppSettings } from './operator-smpp.ts';
 import { status, statusOverrides } from './operator-status.ts';
 import { parsePhone } from './phone.ts';
-import { type Refused, readJsonFile } from './read-json.ts';
 
 export type { HttpSettings } from './operator-http.ts';
 export type { SmppSettings } from './operator-smpp.ts';
@@ -94,12 +95,6 @@ export function parseOperators(json: unknown, env: Env | null = process.env): Op
   return lines.length > 0
     ? { ok: false, problems: lines }
     : { ok: true, file: { operators, portedNumbers: portedNumbers ?? new Map() } };
-}
-
-/** Reads and parses the file once; whoever wants to know of changes watches it. */
-export function readOperators(path: string, env: Env | null = process.env): OperatorsResult {
-  const read = readJsonFile(path);
-  return read.ok ? parseOperators(read.json, env) : read;
 }
 
 type Draft = OperatorSettings & { slotWanted: number | null };

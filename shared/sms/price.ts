@@ -1,4 +1,6 @@
 /** prices.json: Rials per page by message type, encoding and operator. docs/PRICES.md is its reference. */
+
+import type { Refused } from '../json-file.ts';
 import type { Encoding } from './encoding.ts';
 import {
   choice,
@@ -11,7 +13,6 @@ import {
   type Rule,
   text,
 } from './fields.ts';
-import { type Refused, readJsonFile } from './read-json.ts';
 
 export type MessageType = 'express' | 'normal';
 
@@ -42,12 +43,6 @@ export function parsePrices(json: unknown, operators?: Iterable<string>): Prices
   fields?.end();
   const lines = problems.lines();
   return lines.length > 0 ? { ok: false, problems: lines } : { ok: true, prices: compile(fallback, entries) };
-}
-
-/** Reads and parses the file. */
-export function readPrices(path: string, operators?: Iterable<string>): PricesResult {
-  const read = readJsonFile(path);
-  return read.ok ? parsePrices(read.json, operators) : read;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** senders.json: the line number that a message is sent from, a default and the allowed ones by account. docs/PRICES.md has it. */
+
+import type { Refused } from '../json-file.ts';
 import { collectProblems, entriesOf, fieldsOf, list, placeAt, type Rule } from './fields.ts';
-import { type Refused, readJsonFile } from './read-json.ts';
 
 export type Senders = {
   /** For accounts without a default of their own. */
@@ -38,12 +39,6 @@ export function parseSenders(json: unknown): SendersResult {
   const lines = problems.lines();
   if (lines.length > 0) return { ok: false, problems: lines };
   return { ok: true, senders: { fallback, shared: shared.add(fallback), accounts } };
-}
-
-/** Reads and parses the file. */
-export function readSenders(path: string): SendersResult {
-  const read = readJsonFile(path);
-  return read.ok ? parseSenders(read.json) : read;
 }
 
 const accountsRule: Rule<Map<string, { fallback: string | null; allowed: Set<string> }>> = (value, place) => {

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { parseOperators, readOperators } from '../../../shared/sms/operators.ts';
+import { readJsonFile } from '../../../shared/json-file.ts';
+import { parseOperators } from '../../../shared/sms/operators.ts';
 import { fileOf, HTTP, type Json, onlyOperator, operator, problemsOf, SMPP, smppOperator } from './sample.ts';
 
 describe('what a file may leave out', () => {
@@ -464,12 +465,12 @@ describe('reading the file', () => {
   test('what cannot be read is one sentence with the name of the file', () => {
     within((folder) => {
       const path = join(folder, 'operator.json');
-      expect(readOperators(path)).toEqual({ ok: false, problems: [`${path} does not exist`] });
-      expect(readOperators(folder)).toEqual({ ok: false, problems: [`${folder} cannot be read (EISDIR)`] });
+      expect(readJsonFile(path)).toEqual({ ok: false, problems: [`${path} does not exist`] });
+      expect(readJsonFile(folder)).toEqual({ ok: false, problems: [`${folder} cannot be read (EISDIR)`] });
       writeFileSync(path, Buffer.from([0x7b, 0xff, 0x7d]));
-      expect(readOperators(path)).toEqual({ ok: false, problems: [`${path} is not UTF-8`] });
+      expect(readJsonFile(path)).toEqual({ ok: false, problems: [`${path} is not UTF-8`] });
       writeFileSync(path, '{"operators": {');
-      const broken = readOperators(path);
+      const broken = readJsonFile(path);
       expect(broken.ok).toBe(false);
       if (!broken.ok) expect(broken.problems).toEqual([expect.stringMatching(/operator\.json is not JSON: ./)]);
     });
@@ -479,7 +480,7 @@ describe('reading the file', () => {
     within((folder) => {
       const path = join(folder, 'operator.json');
       writeFileSync(path, `\ufeff${JSON.stringify(fileOf({ A: operator() }))}`);
-      expect(readOperators(path).ok).toBe(true);
+      expect(readJsonFile(path).ok).toBe(true);
     });
   });
 });
