@@ -12,6 +12,9 @@ import { AppError, type ErrorCode, toAppError } from './error.ts';
 import { hashOf, isSameKey } from './keys.ts';
 import { errorFields, type Log } from './log.ts';
 
+// What it would print on stderr as plain text is thrown or logged here as well.
+grpc.setLogVerbosity(grpc.logVerbosity.NONE);
+
 const PROTO_FILE = join(import.meta.dirname, '..', 'proto', 'billing.proto');
 /** A batch of 1,000 messages of ten pages fits. */
 const MESSAGE_MAX_BYTES = 32 * 1024 * 1024;

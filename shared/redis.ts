@@ -14,6 +14,9 @@ const COMMAND_TIMEOUT_MS = 5_000;
 const SOCKET_TIMEOUT_MS = 10_000;
 
 /** @param ca authorities in PEM that vouch for a `rediss://` server, in place of the system's */
+/** Why a connection does not stand: what is thrown then says only that it does not. */
+const lastErrors = new WeakMap<Redis, string>();
+
 export function connectRedis(url: string, log: Log, ca: string | null = null): Redis {
   const redis = new Redis(url, {
     ...(ca !== null && new URL(url).protocol === 'rediss:' ? { tls: { ca } } : {}),
@@ -28,15 +31,12 @@ export function connectRedis(url: string, log: Log, ca: string | null = null): R
     keepAlive: 5_000,
     retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 6), 2_000),
   });
-  let lastError = '';
   redis.on('error', (thrown: Error) => {
-    if (thrown.message === lastError) return;
-    lastError = thrown.message;
+    if (thrown.message === lastErrors.get(redis)) return;
+    lastErrors.set(redis, thrown.message);
     log.warn('redis_error', errorFields(thrown));
   });
-  redis.on('ready', () => {
-    lastError = '';
-  });
+  redis.on('ready', () => lastErrors.delete(redis));
   return redis;
 }
 
@@ -52,7 +52,7 @@ export async function connected(redis: Redis): Promise<void> {
  */
 export async function requireDurable(redis: Redis): Promise<void> {
   const refused = (thrown: unknown): never => {
-    const reason = thrown instanceof Error ? thrown.message : '';
+    const reason = `${(thrown as Error).message} ${lastErrors.get(redis) ?? ''}`;
     if (/NOAUTH|WRONGPASS|invalid password/i.test(reason))
       throw new NotDurable('Redis wants another password: REDIS_URL names it as redis://:password@host:port');
     if (/NOPERM|unknown command/i.test(reason))
