@@ -5,6 +5,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { readSettings } from '../shared/config.ts';
+import { readAuthority } from '../shared/credentials.ts';
 import { createLog } from '../shared/log.ts';
 import { importPorted, type PortedEntry } from '../shared/ported.ts';
 import { connected, connectRedis } from '../shared/redis.ts';
@@ -80,7 +81,7 @@ async function main(path: string | undefined): Promise<number> {
     process.stderr.write(`${shown.join('\n')}${more > 0 ? `\nand ${more} more` : ''}\nNothing was imported.\n`);
     return 1;
   }
-  const redis = connectRedis(config.REDIS_URL, log);
+  const redis = connectRedis(config.REDIS_URL, log, readAuthority(config.TLS_CA_FILE));
   await connected(redis);
   await importPorted(redis, [...entries]);
   redis.disconnect();

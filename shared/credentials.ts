@@ -41,16 +41,9 @@ const list = (csv: string): string[] =>
 export function readCredentials(config: Common): Credentials {
   const problems: string[] = [];
   const read = (name: 'TLS_CERT_FILE' | 'TLS_KEY_FILE' | 'TLS_CA_FILE'): string | null => {
-    const file = config[name];
-    if (file === '') return null;
-    try {
-      const pem = readFileSync(isAbsolute(file) ? file : join(ROOT, file), 'utf8');
-      if (/-----BEGIN [A-Z ]+-----/.test(pem)) return pem;
-      problems.push(`${name}: ${file} is not PEM`);
-    } catch (thrown) {
-      problems.push(`${name}: ${file} cannot be read (${(thrown as NodeJS.ErrnoException).code})`);
-    }
-    return null;
+    const pem = readPem(config[name]);
+    if (pem.problem !== null) problems.push(`${name}: ${pem.problem}`);
+    return pem.text;
   };
   const cert = read('TLS_CERT_FILE');
   const key = read('TLS_KEY_FILE');
@@ -65,6 +58,25 @@ export function readCredentials(config: Common): Credentials {
   if (problems.length > 0) throw new ConfigError(problems);
   const required = config.AUTH === 'required';
   return { required, internalKeys: required ? list(config.INTERNAL_KEY) : [], tls, ca, trusted };
+}
+
+/** A PEM file's text, or what is wrong with the file; null for both where none is named. */
+function readPem(file: string): { text: string | null; problem: string | null } {
+  if (file === '') return { text: null, problem: null };
+  try {
+    const text = readFileSync(isAbsolute(file) ? file : join(ROOT, file), 'utf8');
+    if (/-----BEGIN [A-Z ]+-----/.test(text)) return { text, problem: null };
+    return { text: null, problem: `${file} is not PEM` };
+  } catch (thrown) {
+    return { text: null, problem: `${file} cannot be read (${(thrown as NodeJS.ErrnoException).code})` };
+  }
+}
+
+/** TLS_CA_FILE alone, for commands. Throws a ConfigError. */
+export function readAuthority(file: string): string | null {
+  const { text: pem, problem } = readPem(file);
+  if (problem !== null) throw new ConfigError([`TLS_CA_FILE: ${problem}`]);
+  return pem;
 }
 
 function belongTogether({ cert, key }: Tls): boolean {

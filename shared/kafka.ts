@@ -4,6 +4,7 @@
  */
 import { type Consumer, Kafka, type KafkaConfig, type Producer as KafkaProducer, logLevel } from 'kafkajs';
 import { coalesce } from './coalesce.ts';
+import { ConfigError } from './config.ts';
 import type { KafkaSecurity } from './credentials.ts';
 import { failpoint } from './failpoint.ts';
 import { errorFields, type Log } from './log.ts';
@@ -153,7 +154,7 @@ export function connectKafka({
   return {
     partitionsOf,
     ensureTopics: async ({ replication, retentionMs }) => {
-      await admin.connect();
+      await admin.connect().catch(refusedLogin);
       const known = new Set(await admin.listTopics());
       const missing = Object.keys(PARTITIONS).filter((topic) => !known.has(topic));
       if (missing.length > 0) {
@@ -200,6 +201,13 @@ export function connectKafka({
       ),
     close: () => admin.disconnect(),
   };
+}
+
+/** Waiting does not mend a wrong password. */
+function refusedLogin(thrown: unknown): never {
+  if ((thrown as Error).name === 'KafkaJSSASLAuthenticationError')
+    throw new ConfigError(['KAFKA_USERNAME, KAFKA_PASSWORD: the brokers refuse this login']);
+  throw thrown;
 }
 
 function createProducer(producer: KafkaProducer, partitionsOf: (topic: string) => number): Producer {

@@ -1,7 +1,7 @@
 /** Start in order, close in the reverse order, and end at a signal: one way for all four services. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError } from './config.ts';
-import { errorFields, type Log } from './log.ts';
+import { errorFields, type Log, masked } from './log.ts';
 
 const SHUTDOWN_MAX_MS = 15_000;
 /** One Ctrl-C reaches a process twice within milliseconds under `npx` or `bun run`; only a later signal means "now". */
@@ -71,7 +71,7 @@ export async function runMain(log: Log, start: (scope: Scope) => Promise<unknown
     await start(scope);
   } catch (thrown) {
     const problems = thrown instanceof ConfigError ? thrown.problems : [(thrown as Error).message ?? String(thrown)];
-    for (const problem of problems) process.stderr.write(`${problem}\n`);
+    for (const problem of problems) process.stderr.write(`${masked(problem)}\n`);
     log.error('start_failed', errorFields(thrown));
     await end(1);
   }
