@@ -18,7 +18,9 @@ export function readJsonFile(path: string): { ok: true; json: unknown } | Refuse
   try {
     return { ok: true, json: JSON.parse(written) };
   } catch (thrown) {
-    return refused(`${path} is not JSON: ${(thrown as Error).message}`);
+    // The place alone: a runtime's own words may quote the file, and it may hold passwords.
+    const [place] = /\(line \d+ column \d+\)|at position \d+/.exec((thrown as Error).message) ?? [];
+    return refused(`${path} is not JSON${place === undefined ? '' : ` ${place}`}`);
   }
 }
 

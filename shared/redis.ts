@@ -13,10 +13,10 @@ const COMMAND_TIMEOUT_MS = 5_000;
 /** After this long without any byte while something is asked for, the connection is given up: its peer may be gone for good. */
 const SOCKET_TIMEOUT_MS = 10_000;
 
-/** @param ca authorities in PEM that vouch for a `rediss://` server, in place of the system's */
 /** Why a connection does not stand: what is thrown then says only that it does not. */
 const lastErrors = new WeakMap<Redis, string>();
 
+/** @param ca authorities in PEM that vouch for a `rediss://` server, in place of the system's */
 export function connectRedis(url: string, log: Log, ca: string | null = null): Redis {
   const redis = new Redis(url, {
     ...(ca !== null && new URL(url).protocol === 'rediss:' ? { tls: { ca } } : {}),
