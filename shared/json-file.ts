@@ -18,10 +18,15 @@ export function readJsonFile(path: string): { ok: true; json: unknown } | Refuse
   try {
     return { ok: true, json: JSON.parse(written) };
   } catch (thrown) {
-    // The place alone: a runtime's own words may quote the file, and it may hold passwords.
-    const [place] = /\(line \d+ column \d+\)|at position \d+/.exec((thrown as Error).message) ?? [];
-    return refused(`${path} is not JSON${place === undefined ? '' : ` ${place}`}`);
+    return refused(`${path} is not JSON: ${unquoted((thrown as Error).message)}`);
   }
+}
+
+/** A runtime's own words up to where they quote the file, which may hold passwords, and the place that they name. */
+function unquoted(words: string): string {
+  const [reason = ''] = words.split(/["'`]/);
+  const [place = ''] = /\bat position \d+.*$/.exec(words) ?? [];
+  return place === '' || reason.includes(place) ? reason.trim() : `${reason.trim()} … ${place}`;
 }
 
 const refused = (problem: string): Refused => ({ ok: false, problems: [problem] });
