@@ -1,8 +1,12 @@
 /** An account belongs to one shard; its keys carry the shard's hash tag, so that Redis Cluster works unchanged. */
 
-export const SHARDS = 16;
+/**
+ * Every batch is one script call per shard that it touches, so few shards make few and large calls; more would only serve a
+ * Redis Cluster of more masters. Stored keys depend on it: with another number the balances of before are not found.
+ */
+export const SHARDS = 4;
 
-/** The tags of all shards, `{b00}` to `{b15}`: the one key that each script is given. */
+/** The tags of all shards, `{b00}` to `{b03}`: the one key that each script is given. */
 export const TAGS: readonly string[] = Array.from({ length: SHARDS }, (_, n) => `{b${String(n).padStart(2, '0')}}`);
 
 /** FNV-1a over the account's characters (ASCII by its pattern). Never change it: stored keys depend on it. */
