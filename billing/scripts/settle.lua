@@ -36,8 +36,9 @@ for i = 1, tonumber(take()) do
     for flag in string.gmatch(flags, '[^,]+') do r.flags = join(r.flags, flag) end
     redis.call('HDEL', message(id), 'owner')
     if outcome == 0 then
-      -- An earlier attempt's acceptance, found out before the next one was submitted: nothing was doubled.
-      if attempt < r.attempt and r.state == 'held' then r.flags = without(r.flags, 'perhaps_double') end
+      -- The first attempt's acceptance, found out before the second was submitted: nothing was doubled. Of later attempts
+      -- nobody knows here whether one before them was accepted as well.
+      if attempt == 1 and r.attempt == 2 and r.state == 'held' then r.flags = without(r.flags, 'perhaps_double') end
       redis.call('HSET', message(id), 'attempt', num(attempt))
       decide_sent(id, r, now, operator, ids, amount, r.flags)
     else

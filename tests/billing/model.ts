@@ -143,6 +143,11 @@ export function settle(
     return true;
   }
   Object.assign(m, { flags: join(m.flags, flags), owner: null });
+  if (outcome === 0) {
+    const alone = attempt === 1 && m.attempt === 2 && m.state === 'held';
+    if (alone) m.flags = m.flags.filter((flag) => flag !== 'perhaps_double');
+    m.attempt = attempt;
+  }
   if (outcome === 0) decide(w, m, 'sent', amount > 0 && amount < m.price ? amount : m.price, '', m.flags);
   else if (outcome === 1) decide(w, m, 'failed', 0, error, m.flags);
   else if (outcome === 2) failOrRetry(w, m, error, m.flags, m.flags);
