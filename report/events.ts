@@ -77,6 +77,7 @@ function checkReceipt(e: ReceiptEvent, nowMs: number): string | null {
   if (!isName(e.operator_id, 256) || !isName(e.operator, 64)) return 'a name that does not fit';
   if (!isInstant(e.at)) return 'an instant that does not fit';
   e.error = fitOrNull(e.error);
+  if (typeof e.phone !== 'string' || !isName(e.phone, 32)) e.phone = undefined;
   return e.message_id ? checkId(e.message_id, nowMs) : null;
 }
 

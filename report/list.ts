@@ -1,20 +1,45 @@
 /** An account's report: a page of it, newest first, and its counts by status. */
-import { and, desc } from 'drizzle-orm';
+import { and, desc, eq, gte, lt } from 'drizzle-orm';
 import type { Sql } from '../shared/postgres.ts';
 import { conditionsOf, type Filter, STATUSES, wholeDays } from './filter.ts';
 import { type ItemRow, itemColumns, itemOf } from './item.ts';
 import { firstId } from './partitions.ts';
-import { messages } from './schema.ts';
+import { EXCEPTIONS, exceptions, messages } from './schema.ts';
 import { decodeIdCursor, idCursor, type Store } from './store.ts';
 
-/** Rows of a filter before an id, newest first. */
-export function readRows(store: Store, userId: string, filter: Filter, limit: number, beforeId?: string) {
+const isException = (status: string | undefined): boolean => EXCEPTIONS.includes(status as (typeof EXCEPTIONS)[number]);
+
+/** Rows of a filter before an id, newest first. A status that few messages have is looked for among the exceptions. */
+export function readRows(
+  store: Store,
+  userId: string,
+  filter: Filter,
+  limit: number,
+  beforeId?: string,
+): Promise<ItemRow[]> {
+  const { status, phone, batch, client_ref } = filter;
+  const conditions = conditionsOf(userId, filter, beforeId);
+  const narrow = phone !== undefined || batch !== undefined || client_ref !== undefined;
+  if (narrow || status === undefined || !isException(status)) {
+    return store.db.select(itemColumns).from(messages).where(conditions).orderBy(desc(messages.id)).limit(limit);
+  }
+  const { fromMs, toMs } = filter;
   return store.db
     .select(itemColumns)
-    .from(messages)
-    .where(and(conditionsOf(userId, filter, beforeId)))
-    .orderBy(desc(messages.id))
-    .limit(limit) as Promise<ItemRow[]>;
+    .from(exceptions)
+    .innerJoin(messages, eq(messages.id, exceptions.id))
+    .where(
+      and(
+        eq(exceptions.user_id, userId),
+        eq(exceptions.status, status),
+        fromMs === null ? undefined : gte(exceptions.id, firstId(fromMs)),
+        toMs === null ? undefined : lt(exceptions.id, firstId(toMs)),
+        beforeId ? lt(exceptions.id, beforeId) : undefined,
+        conditions,
+      ),
+    )
+    .orderBy(desc(exceptions.id))
+    .limit(limit);
 }
 
 /**

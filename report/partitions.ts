@@ -47,7 +47,7 @@ async function attach(tx: Sql, table: string, day: Day, storage: string): Promis
 }
 
 /** The instant before which days were dropped; 0 while none was. */
-async function droppedBefore(sql: Sql): Promise<number> {
+export async function droppedBefore(sql: Sql): Promise<number> {
   const [row] = await sql<{ value: string }[]>`SELECT value FROM report_state WHERE key = 'dropped_before_ms'`;
   return Number(row?.value ?? 0);
 }

@@ -1,7 +1,7 @@
 /** Once an hour: the days ahead are made, and what is past its retention goes. Sums by day stay for ever. */
 import { errorFields, type Log } from '../shared/log.ts';
 import type { Sql } from '../shared/postgres.ts';
-import { type Days, dropDays } from './partitions.ts';
+import { type Days, dropDays, droppedBefore, firstId } from './partitions.ts';
 
 const EVERY_MS = 3_600_000;
 const DAY_MS = 86_400_000;
@@ -27,6 +27,8 @@ export async function retain({ sql, days, timeZone, retention, now, onUnmatched,
     days.forget();
     log.info('days_dropped', { partitions: dropped });
   }
+  const gone = await droppedBefore(sql);
+  await sql`DELETE FROM exceptions WHERE id < ${firstId(gone)}`;
   const before = (daysAgo: number): string => new Date(nowMs - daysAgo * DAY_MS).toISOString();
   await sql`DELETE FROM dead_letters WHERE died_at < ${before(retention.deadLetterDays)}::text::timestamptz`;
   await sql`DELETE FROM poison_records WHERE at < ${before(retention.deadLetterDays)}::text::timestamptz`;

@@ -6,6 +6,7 @@
 import { sql } from 'drizzle-orm';
 import {
   bigint,
+  boolean,
   customType,
   date,
   index,
@@ -103,10 +104,32 @@ export const messages = pgTable(
     index('messages_batch').on(t.batch_id, t.id).where(sql`batch_id is not null`),
     index('messages_client_ref').on(t.user_id, t.client_ref, t.id).where(sql`client_ref is not null`),
     index('messages_replay').on(t.replay_of).where(sql`replay_of is not null`),
-    // Open unknowns alone: a receipt may settle one (unknowns.ts).
-    index('messages_unknown')
+  ],
+);
+
+/** The statuses that few messages have for long, or end in: each such message has a row in `exceptions`. */
+export const EXCEPTIONS = ['retrying', 'unknown', 'failed', 'undelivered'] as const;
+
+/**
+ * The messages whose status is an exception, for whoever looks for these among millions that were sent. A table beside and no
+ * index on the messages' status: one index that names a column makes every update of it write all the others too.
+ */
+export const exceptions = pgTable(
+  'exceptions',
+  {
+    id: uuid('id').primaryKey(),
+    user_id: name('user_id').notNull(),
+    status: messageStatus('status').notNull(),
+    operator: name('operator').notNull(),
+    phone: name('phone'),
+    /** A receipt came: of one that is not decided, it proves that the operator took it (unknowns.ts). */
+    receipted: boolean('receipted').notNull(),
+  },
+  (t) => [
+    index('exceptions_user').on(t.user_id, t.status, t.id),
+    index('exceptions_open')
       .on(t.operator, t.phone)
-      .where(sql`status = 'unknown' or (status = 'retrying' and receipts is not null)`),
+      .where(sql`status = 'unknown' or (status = 'retrying' and receipted)`),
   ],
 );
 

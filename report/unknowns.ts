@@ -25,18 +25,19 @@ type Row = { id: string; user_id: string; attempts: number; operator: string; op
 export async function provenUnknowns(sql: Sql): Promise<Row[]> {
   return sql<Row[]>`
     SELECT m.id, m.user_id, m.attempts, m.operator, coalesce(own.operator_id, named.operator_id) AS operator_id
-    FROM messages m
+    FROM exceptions e
+    JOIN messages m ON m.id = e.id
     LEFT JOIN LATERAL (SELECT min(k) AS operator_id FROM jsonb_object_keys(m.receipts) AS k) AS own ON true
     LEFT JOIN LATERAL (
       SELECT w.operator_id FROM receipts_waiting w
       WHERE m.status = 'unknown' AND own.operator_id IS NULL AND w.operator = m.operator AND w.phone = m.phone AND w.message_id IS NULL
         AND w.received_at BETWEEN m.created_at AND now() - make_interval(secs => ${UNCLAIMED_S})
         AND NOT EXISTS (
-          SELECT 1 FROM messages n
+          SELECT 1 FROM exceptions n
           WHERE n.status = 'unknown' AND n.operator = m.operator AND n.phone = m.phone AND n.id <> m.id)
       ORDER BY w.received_at LIMIT 1
     ) AS named ON true
-    WHERE (m.status = 'unknown' OR (m.status = 'retrying' AND m.receipts IS NOT NULL))
+    WHERE (e.status = 'unknown' OR (e.status = 'retrying' AND e.receipted))
       AND coalesce(own.operator_id, named.operator_id) IS NOT NULL
     ORDER BY m.id LIMIT ${MOST}`;
 }

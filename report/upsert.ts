@@ -1,5 +1,6 @@
 /**
- * The hot statement: patches of messages into their rows, and the totals by day moved by exact differences, all in one.
+ * The hot statement: patches of messages into their rows, the totals by day moved by exact differences, and the
+ * exceptions kept, all in one.
  *
  * A patch has one of three shapes: the `queued` event alone, decisions and receipts alone, or both; each shape is an insert
  * with its own columns only, since what PostgreSQL reads costs as much as what it writes. Arguments: for each shape one array
@@ -15,6 +16,7 @@
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
 import { historyJson, lastAt, type Patch, receiptsJson, shownStatus } from './fold.ts';
+import { EXCEPTIONS } from './schema.ts';
 
 type Cell = string | number | null;
 type Column = {
@@ -122,9 +124,9 @@ const HISTORY = `CASE
       END`;
 
 const names = (columns: readonly Column[]): string => columns.map(({ name }) => name).join(', ');
-/** What the totals need of a written row. */
+/** What the totals and the exceptions need of a written row. */
 const COUNTED =
-  'user_id, created_at, operator, type, status, pages, price, posted, prev_status, prev_operator, prev_type, prev_posted';
+  'id, phone, receipts IS NOT NULL AS receipted, user_id, created_at, operator, type, status, pages, price, posted, prev_status, prev_operator, prev_type, prev_posted';
 const REMEMBER = `prev_status = m.status, prev_operator = m.operator, prev_type = m.type, prev_posted = m.posted`;
 const ADD_QUEUED = QUEUED.map(({ name }) => `${name} = coalesce(m.${name}, excluded.${name})`).join(', ');
 
@@ -164,9 +166,21 @@ const argumentsBefore = (shape: number): number =>
   SHAPES.slice(0, shape).reduce((sum, { columns }) => sum + columns.length, 1);
 const ZONE = `$${argumentsBefore(SHAPES.length)}::text`;
 
+const EXCEPTIONAL = EXCEPTIONS.map((status) => `'${status}'`).join(', ');
+
 const UPSERT = `WITH
 ${SHAPES.map((shape, i) => `written_${i} AS (${insertOf(shape, argumentsBefore(i), MERGES[i] as string)})`).join(',\n')},
 written AS (${SHAPES.map((_, i) => `SELECT * FROM written_${i}`).join(' UNION ALL ')}),
+settled AS (
+  DELETE FROM exceptions e USING written w
+  WHERE e.id = w.id AND w.prev_status IN (${EXCEPTIONAL}) AND w.status NOT IN (${EXCEPTIONAL})
+),
+excepted AS (
+  INSERT INTO exceptions AS e (id, user_id, status, operator, phone, receipted)
+  SELECT id, user_id, status, operator, phone, receipted FROM written WHERE status IN (${EXCEPTIONAL})
+  ON CONFLICT (id) DO UPDATE SET
+    status = excluded.status, operator = excluded.operator, phone = excluded.phone, receipted = excluded.receipted
+),
 moved AS (
   SELECT user_id, (created_at AT TIME ZONE ${ZONE})::date AS day, operator, type, status, 1 AS messages, pages, price, posted
   FROM written

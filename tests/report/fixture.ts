@@ -120,6 +120,16 @@ export function factsOf(...events: Event[]): Fact[] {
 
 type Sums = Record<string, { messages: number; pages: number; price: number; posted: number }>;
 
+/** The exceptions as they are kept, and as the rows say; equal at any instant as well. */
+export async function exceptionsOf(sql: Sql): Promise<{ kept: string[]; counted: string[] }> {
+  const kept = await sql<{ line: string }[]>`
+    SELECT concat_ws('|', id, user_id, status, operator, phone, receipted) AS line FROM exceptions ORDER BY id`;
+  const counted = await sql<{ line: string }[]>`
+    SELECT concat_ws('|', id, user_id, status, operator, phone, receipts IS NOT NULL) AS line FROM messages
+    WHERE status IN ('retrying', 'unknown', 'failed', 'undelivered') ORDER BY id`;
+  return { kept: kept.map(({ line }) => line), counted: counted.map(({ line }) => line) };
+}
+
 /** The totals by day as they stand, and as the rows say; the two must be equal at any instant. */
 export async function sumsOf(sql: Sql): Promise<{ kept: Sums; counted: Sums }> {
   type Row = { key: string; messages: number; pages: number; price: number; posted: number };

@@ -5,6 +5,7 @@ import { joinLateMatches, type Written, writeFacts } from '../../report/write.ts
 import { newId } from '../../shared/id.ts';
 import {
   createDatabase,
+  exceptionsOf,
   factsOf,
   messageEvent,
   newAccount,
@@ -25,6 +26,8 @@ const write = (...facts: Fact[]): Promise<Written> => writeFacts(db.writer, fact
 async function statusOf(id: string): Promise<string> {
   const { kept, counted } = await sumsOf(db.sql);
   expect(kept).toEqual(counted);
+  const exceptions = await exceptionsOf(db.sql);
+  expect(exceptions.kept).toEqual(exceptions.counted);
   return (await readMessage(db.store, id)).status;
 }
 async function waiting(): Promise<number> {

@@ -10,6 +10,7 @@ import { createLog } from '../../shared/log.ts';
 import { TOPICS } from '../../shared/topics.ts';
 import {
   createDatabase,
+  exceptionsOf,
   factsOf,
   ledgerEvent,
   messageEvent,
@@ -40,6 +41,8 @@ async function rowOf(id: string) {
 async function expectCoherent(): Promise<void> {
   const { kept, counted } = await sumsOf(db.sql);
   expect(kept).toEqual(counted);
+  const exceptions = await exceptionsOf(db.sql);
+  expect(exceptions.kept).toEqual(exceptions.counted);
 }
 
 /** A message's life as billing may decide it: retries and unknowns, then an end, then receipts; versions count up. */
