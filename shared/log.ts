@@ -14,7 +14,7 @@ const RANK: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 const MASKS: readonly (readonly [RegExp, string])[] = [
   [/\bjsms_([0-9a-f]{16})_[0-9a-f]{64}\b/g, 'jsms_$1_***'],
   [/\b(Bearer) +\S+/gi, '$1 ***'],
-  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1***@'],
+  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/]*@/gi, '$1***@'],
   [/(?<![0-9A-Za-z-])(\+98|0098|98|0)?(9[0-9]{2})[0-9]{5}([0-9]{2})(?![0-9A-Za-z-])/g, '$1$2*****$3'],
 ];
 
