@@ -96,7 +96,8 @@ export function createWatermark(): Watermark {
 
 export function openOffset(mark: Watermark, offset: number): void {
   mark.open.push(offset);
-  if (mark.next < 0) mark.next = offset;
+  // Where a partition begins is where its group stands already: nothing to commit until a record is done.
+  if (mark.next < 0) mark.next = mark.committed = offset;
 }
 
 /** Marks an offset as done; moves the watermark past every done record at its front. */
