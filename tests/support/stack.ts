@@ -11,7 +11,7 @@ import { endWithProcess, temporaryDir } from '../../local/servers/all.ts';
 import { type LocalServer, lastWords, startServer } from '../../local/servers/server-process.ts';
 import type { Failpoint } from '../../shared/failpoint.ts';
 import { type Simulator, start as startSimulator } from '../../simulator/index.ts';
-import { type Api, createApi, FINAL, type Message, type Urls } from './api.ts';
+import { type Accepted, type Api, createApi, FINAL, type Message, type SendBody, type Urls } from './api.ts';
 import { type OperatorPatches, type OperatorsSpec, operatorsSpec } from './operators-file.ts';
 import { until } from './poll.ts';
 import { type StackServers, startStackServers } from './stack-servers.ts';
@@ -49,13 +49,17 @@ export type Stack = Api & {
   stop(service: ServiceName): Promise<void>;
   /** Starts it, ending it first where it runs; `env` is for this process of it alone. */
   restart(service: ServiceName, env?: Env): Promise<void>;
-  /** Restarts it with a failpoint: it will kill itself there. */
+  /** Ends it in order and starts it with a failpoint: it will kill itself there, perhaps before it is ready. */
   arm(service: ServiceName, failpoint: Failpoint, pass?: number): Promise<void>;
   /** Waits until the service has killed itself. */
   died(service: ServiceName, withinMs?: number): Promise<void>;
   logs(service: ServiceName): LogLine[];
   /** The message, from the report, once its status is final and everything about it was read. */
   final(messageId: string, withinMs?: number): Promise<Message>;
+  /** The message once the report shows it with this status. */
+  reaches(messageId: string, status: string, withinMs?: number): Promise<Message>;
+  /** Sends until the gateway takes the message: right after a restart of billing it may refuse for a moment. */
+  sendUntilAccepted(body: SendBody): Promise<Accepted>;
   close(): Promise<void>;
 };
 
@@ -223,7 +227,12 @@ async function openStack(
     kill: async (service) => void (await running.get(service)?.kill()),
     stop: async (service) => void (await running.get(service)?.stop()),
     restart,
-    arm: (service, failpoint, pass = 1) => restart(service, { FAILPOINT: `${failpoint}:${pass}` }),
+    arm: async (service, failpoint, pass = 1) => {
+      await running.get(service)?.stop();
+      await start(service, { FAILPOINT: `${failpoint}:${pass}` }).catch((thrown: Error) => {
+        if (!thrown.message.includes('ended while it started')) throw thrown;
+      });
+    },
     died: async (service, withinMs = 15_000) => {
       await until(`${service} killed itself`, () => !isAlive(service), { withinMs, everyMs: 20 });
     },
@@ -246,6 +255,22 @@ async function openStack(
         },
         { withinMs },
       ),
+    reaches: (messageId, status, withinMs = 20_000) =>
+      until(
+        `message ${messageId} is ${status}`,
+        async () => {
+          const message = await api.message(messageId);
+          if (message.status === status) return message;
+          throw new Error(`it is ${message.status}`);
+        },
+        { withinMs },
+      ),
+    sendUntilAccepted: (body) =>
+      until('the gateway takes a message', async () => {
+        const { status, json, text } = await api.trySend(body);
+        if (status === 202) return json;
+        throw new Error(text);
+      }),
     close,
   };
 }
