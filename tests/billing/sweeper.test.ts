@@ -79,14 +79,14 @@ async function held(user: string, validMs = 86_400_000): Promise<string> {
   return id;
 }
 const statuses = (id: string) => read.status.filter((event) => event.id === id);
-/** The statuses of a message once it has come to its end; each version once, however often it came. */
+/** The statuses of a message up to its final one, each once, however often and in whatever order they came. */
 async function finals(id: string): Promise<StatusEvent[]> {
-  await until('the final status came by Kafka', () =>
-    statuses(id).some(({ status }) => status === 'failed' || status === 'sent'),
-  );
-  return [...new Map(statuses(id).map((event) => [event.version, event])).values()].sort(
-    (a, b) => a.version - b.version,
-  );
+  return until('every status came by Kafka', () => {
+    const versions = [...new Map(statuses(id).map((event) => [event.version, event])).values()];
+    versions.sort((x, y) => x.version - y.version);
+    const last = versions.at(-1);
+    return (last?.status === 'failed' || last?.status === 'sent') && versions.length === last.version && versions;
+  });
 }
 
 test('a claim that was left behind becomes unknown, then failed and perhaps sent, and is refunded', async () => {
