@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { coalesce } from '../shared/coalesce.ts';
+import { failpoint } from '../shared/failpoint.ts';
 import type { KafkaClient, Stream } from '../shared/kafka.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import type { Sql } from '../shared/postgres.ts';
@@ -44,7 +45,10 @@ export function createPatientWrite(
   const write = async (facts: readonly Fact[], onWritten: (written: Written) => void): Promise<void> => {
     for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
       try {
-        onWritten(await writeFacts(writer, facts));
+        failpoint('report.before_write');
+        const written = await writeFacts(writer, facts);
+        failpoint('report.after_write');
+        onWritten(written);
         return onState(true);
       } catch (thrown) {
         const fault = faultOf(thrown);

@@ -7,7 +7,7 @@ import { itemOf } from './item.ts';
 import { readRows } from './list.ts';
 import type { Store } from './store.ts';
 
-const PAGE_ROWS = 1_000;
+const PAGE_ROWS = 2_000;
 const COLUMNS = [
   'message_id',
   'created_at',

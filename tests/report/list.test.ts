@@ -135,7 +135,7 @@ describe('filters', () => {
 describe('CSV', () => {
   test('holds the whole report, in the same order as the pages, past one page of reading', async () => {
     const user_id = newAccount();
-    const messages = Array.from({ length: 2_345 }, (_, i) => messageEvent({ user_id, text: `متن ${i}` }));
+    const messages = Array.from({ length: 4_321 }, (_, i) => messageEvent({ user_id, text: `متن ${i}` }));
     await writeFacts(db.writer, factsOf(...messages));
     const response = await exportCsv(db.store, user_id, all);
     expect(response.headers.get('content-type')).toBe('text/csv; charset=utf-8');
