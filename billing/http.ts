@@ -7,7 +7,11 @@ import { type AccountDeps, auditOf, type ReportTotals, readBalance, topUp } from
 
 const params = Type.Object({ user_id: UserId });
 const headers = Type.Object({ 'idempotency-key': Type.Optional(IdempotencyKey) });
+const query = Type.Object({}, { additionalProperties: false });
 const AMOUNT_DETAIL = 'must be a whole number of Rials above zero with at most 15 digits';
+
+/** What PostgreSQL could not keep, or would keep as something else. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
 
 const TopUpAnswer = Type.Object({
   user_id: Type.String(),
@@ -104,12 +108,17 @@ export function billingDoor(
           throw new AppError('invalid_request', 'The amount does not fit.', {
             fields: [{ field: 'amount', detail: 'must not be zero' }],
           });
+        if (UNPRINTABLE.test(body.reason))
+          throw new AppError('invalid_request', 'The reason does not fit.', {
+            fields: [{ field: 'reason', detail: 'holds control characters or half of a surrogate pair' }],
+          });
         const key = headers['idempotency-key'] ?? '';
         return answerOf(set, { userId: params.user_id, kind: 'adjust', amount: body.amount, reason: body.reason, key });
       },
       {
         params,
         headers,
+        query,
         ...jsonBody,
         body: Type.Object(
           {
@@ -122,7 +131,9 @@ export function billingDoor(
             reason: Type.String({
               minLength: 1,
               maxLength: 200,
+              pattern: '\\S',
               description: 'why; it stands in the statement',
+              error: 'must be 1 to 200 characters, not blanks alone',
               examples: ['double charge of 1403/09/01'],
             }),
           },
@@ -160,6 +171,7 @@ export function billingDoor(
       },
       {
         params,
+        query,
         detail: documented(
           'accounts',
           "An account's balance",
@@ -185,6 +197,7 @@ export function billingDoor(
       },
       {
         params,
+        query,
         detail: documented(
           'accounts',
           'Do the books balance?',

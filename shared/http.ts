@@ -149,61 +149,71 @@ export function requestIdOf(request: Request): string {
   return given !== null && REQUEST_ID.test(given) ? given : newId();
 }
 
+/**
+ * What becomes of a fault that Elysia lets through. It reads a handler's source to find out whether it is asynchronous; where it
+ * guesses wrong, a rejection passes its error hook by and would end as an empty 500.
+ */
+const nets = new WeakMap<object, (thrown: unknown, request: Request) => Response>();
+
 /** The base of a service's HTTP door: add routes to it, then `listen`. */
 export function createDoor({ service, title, description, log, metrics, health, guard = null }: DoorOptions) {
   const refused = metrics.counter('http_refused_total', 'requests answered with a problem, by code', ['code']);
   // standardHostname: otherwise a host name of three letters or less is cut wrong, and every path under it is not found.
   const door = new Elysia({ name: service, normalize: false, aot: true, handler: { standardHostname: false } });
+  const refuse = (code: string | number, error: unknown, request: Request): Response => {
+    const problem = fromElysia(code, error);
+    const requestId = requestIdOf(request);
+    refused.inc({ code: problem.code });
+    if (problem.code === 'internal') log.error('request_failed', { request_id: requestId, ...errorFields(error) });
+    return problemResponse(problem, requestId);
+  };
+  nets.set(door, (thrown, request) => refuse('UNKNOWN', thrown, request));
   if (guard) watchDoor(door, guard);
-  return door
-    .onTransform({ as: 'global' }, ({ request }) => refuseRepeatedParameters(request.url))
-    .onError({ as: 'global' }, ({ code, error, request }) => {
-      const problem = fromElysia(code, error);
-      const requestId = requestIdOf(request);
-      refused.inc({ code: problem.code });
-      if (problem.code === 'internal') log.error('request_failed', { request_id: requestId, ...errorFields(error) });
-      return problemResponse(problem, requestId);
-    })
-    .use(
-      swagger({
-        path: '/swagger/plugin',
-        specPath: '/swagger/json',
-        exclude: [/^\/swagger/, '/metrics'],
-        documentation: {
-          info: { title, description, version: '1.0.0', license: { name: 'MIT' } },
-          components: {
-            securitySchemes: {
-              bearer: { type: 'http', scheme: 'bearer' },
-              key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+  return (
+    door
+      .onTransform({ as: 'global' }, ({ request }) => refuseRepeatedParameters(request.url))
+      .onError({ as: 'global' }, ({ code, error, request }) => refuse(code, error, request))
+      .use(
+        swagger({
+          path: '/swagger/plugin',
+          specPath: '/swagger/json',
+          exclude: [/^\/swagger/, '/metrics'],
+          documentation: {
+            info: { title, description, version: '1.0.0', license: { name: 'MIT' } },
+            components: {
+              securitySchemes: {
+                bearer: { type: 'http', scheme: 'bearer' },
+                key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+              },
             },
+            security: [{ bearer: [] }, { key: [] }, ...(guard ? [] : [{}])],
           },
-          security: [{ bearer: [] }, { key: [] }, ...(guard ? [] : [{}])],
+        }),
+      )
+      .get('/swagger', ({ request }) => swaggerPage(title, new URL(request.url).pathname), { detail: { hide: true } })
+      // The plugin's own page loads its script from a third party: it is not shown.
+      .get('/swagger/plugin', async () => await swaggerFile(''), { detail: { hide: true } })
+      .get('/swagger/:file', async ({ params }) => await swaggerFile(params.file), { detail: { hide: true } })
+      .get('/health/live', () => ({ status: 'live' }), {
+        detail: { summary: 'Is the process alive?', tags: ['health'] },
+      })
+      .get(
+        '/health/ready',
+        async ({ set }) => {
+          const { ready, checks } = await health();
+          set.status = ready ? 200 : 503;
+          return { status: ready ? 'ready' : 'unready', checks };
         },
-      }),
-    )
-    .get('/swagger', ({ request }) => swaggerPage(title, new URL(request.url).pathname), { detail: { hide: true } })
-    .get(
-      '/swagger/:file',
-      ({ params, path }) => (path === '/swagger/plugin' ? swaggerFile('') : swaggerFile(params.file)),
-      { detail: { hide: true } },
-    )
-    .get('/health/live', () => ({ status: 'live' }), { detail: { summary: 'Is the process alive?', tags: ['health'] } })
-    .get(
-      '/health/ready',
-      async ({ set }) => {
-        const { ready, checks } = await health();
-        set.status = ready ? 200 : 503;
-        return { status: ready ? 'ready' : 'unready', checks };
-      },
-      { detail: { summary: 'May it be given work?', tags: ['health'] } },
-    )
-    .get(
-      '/metrics',
-      async () => new Response(await metrics.text(), { headers: { 'content-type': metrics.contentType } }),
-      {
-        detail: { hide: true },
-      },
-    );
+        { detail: { summary: 'May it be given work?', tags: ['health'] } },
+      )
+      .get(
+        '/metrics',
+        async () => new Response(await metrics.text(), { headers: { 'content-type': metrics.contentType } }),
+        {
+          detail: { hide: true },
+        },
+      )
+  );
 }
 
 /**
@@ -233,11 +243,16 @@ export function listen(
   { guard = null, tls = null }: { guard?: Guard | null; tls?: ServeOptions['tls'] } = {},
 ): Server {
   const options: ServeOptions = { hostname: host, port, bodyMaxBytes: RUNTIME_BODY_MAX_BYTES, tls };
+  const net = nets.get(app);
+  const answer = (request: Request): Response | Promise<Response> => {
+    const response = app.fetch(request);
+    return net && response instanceof Promise ? response.catch((thrown) => net(thrown, request)) : response;
+  };
   try {
-    if (guard === null) return serve((request) => app.fetch(request), options);
+    if (guard === null) return serve(answer, options);
     return serve((request, peer) => {
       guard.seen(request, peer);
-      return app.fetch(request);
+      return answer(request);
     }, options);
   } catch (thrown) {
     throw new Error(`${host}:${port} cannot be listened on (is it taken?); set ${portSetting} to a free port`, {
