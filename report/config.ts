@@ -13,6 +13,12 @@ export const settings = {
     365,
     'days that topics keep records; must exceed the longest validity of a message',
   ),
+  KAFKA_SESSION_MS: integer(
+    15_000,
+    6_000,
+    300_000,
+    'a process that was killed keeps its partitions for so long, milliseconds; the broker has bounds of its own',
+  ),
   DATABASE_URL: url(
     'postgres://jsms:jsms@127.0.0.1:5432/jsms',
     ['postgres:', 'postgresql:'],

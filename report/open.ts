@@ -50,7 +50,13 @@ export async function openKeys(config: Config, credentials: Credentials, scope: 
 /** @throws one sentence when Kafka does not answer */
 export async function openKafka(config: Config, { ca }: Credentials, scope: Scope, log: Log): Promise<KafkaClient> {
   const security = kafkaSecurity(config, ca);
-  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-report', log, security });
+  const kafka = connectKafka({
+    brokers: config.KAFKA_BROKERS.split(','),
+    clientId: 'jsms-report',
+    log,
+    security,
+    sessionMs: config.KAFKA_SESSION_MS,
+  });
   scope.defer('kafka', () => kafka.close());
   const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
   await waitFor(
