@@ -25,6 +25,8 @@ export function connectPostgres(
     onnotice: () => undefined,
     connection: { application_name: name, statement_timeout: statementTimeoutMs },
     socket: createSocketFactory(),
+    // In seconds. Its own would let a query wait up to 20 s for the next attempt; here whoever asks decides how often.
+    backoff: () => 0.05 + Math.random() * 0.15,
   };
   return postgres(address, options);
 }
