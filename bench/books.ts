@@ -11,11 +11,16 @@ export type Books = {
   readonly acceptedRials: number;
   /** Requests whose answer was lost: each of their messages is accepted or not, nobody knows. */
   readonly lostMessages: number;
+  /** What earlier scenarios with faults left: messages that rightly failed, and their refunded price. */
+  readonly excused: Readonly<Excuse>;
+  excuse(excuse: Excuse): void;
   /** The first of `count` serials that no message has yet. */
   serials(count: number): number;
   /** @param messagesPerRequest what a lost request held */
   add(result: LoadResult, messagesPerRequest: number): void;
 };
+
+export type Excuse = { failed: number; refundedRials: number };
 
 /** More than any scenario spends. */
 const CHARGE_RIALS = 10_000_000_000_000;
@@ -38,6 +43,7 @@ export async function openBooks(stack: Stack, count: number): Promise<Books> {
   let acceptedRials = 0;
   let lostMessages = 0;
   let serial = 0;
+  let excused: Excuse = { failed: 0, refundedRials: 0 };
   return {
     accounts,
     chargedRials: CHARGE_RIALS * count,
@@ -49,6 +55,12 @@ export async function openBooks(stack: Stack, count: number): Promise<Books> {
     },
     get lostMessages() {
       return lostMessages;
+    },
+    get excused() {
+      return excused;
+    },
+    excuse: (next) => {
+      excused = next;
     },
     serials: (wanted) => {
       serial += wanted;

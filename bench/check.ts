@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bench } from './bench.ts';
+import type { Excuse } from './books.ts';
 import { simulatorCounters } from './operators.ts';
 
 type Audit = {
@@ -18,6 +19,7 @@ export type Ledger = {
   accepted: number;
   acceptedRials: number;
   lostMessages: number;
+  excused: Excuse;
   redis: { toppedUp: number; held: number; posted: number; openHolds: number };
   unbalanced: readonly string[];
   /** PostgreSQL's rows by status, and the same by its totals. */
@@ -60,11 +62,12 @@ export function violationsOf(ledger: Ledger, faults: boolean): string[] {
     );
   hold(ledger.rowsPostedRials === redis.posted, `rows: ${ledger.rowsPostedRials} Rials posted, Redis: ${redis.posted}`);
   if (!faults) {
-    hold(sent === all, `${all - sent} messages failed without a fault`);
+    const { failed, refundedRials } = ledger.excused;
+    hold(all - sent === failed, `${all - sent - failed} messages failed without a fault`);
     const exact = ledger.lostMessages === 0;
     hold(
-      !exact || redis.posted === ledger.acceptedRials,
-      `accepted for ${ledger.acceptedRials} Rials, posted ${redis.posted}`,
+      !exact || redis.posted + refundedRials === ledger.acceptedRials,
+      `accepted for ${ledger.acceptedRials} Rials, posted ${redis.posted} and refunded ${refundedRials}`,
     );
   }
   hold(operators.doubled === 0, `${operators.doubled} messages were accepted twice by an operator`);
@@ -119,6 +122,7 @@ async function readLedger(bench: Bench): Promise<Ledger> {
     accepted: books.accepted,
     acceptedRials: books.acceptedRials,
     lostMessages: books.lostMessages,
+    excused: books.excused,
     redis: {
       toppedUp: sum(({ redis }) => redis.topped_up),
       held: sum(({ redis }) => redis.held),
@@ -136,5 +140,12 @@ async function readLedger(bench: Bench): Promise<Ledger> {
 
 /** Compares the books; everything must have been drained. */
 export async function checkBooks(bench: Bench, faults = false): Promise<string[]> {
-  return violationsOf(await readLedger(bench), faults);
+  const ledger = await readLedger(bench);
+  const violations = violationsOf(ledger, faults);
+  // The scenarios that follow may fail nothing more than this.
+  if (faults) {
+    const refundedRials = ledger.acceptedRials - ledger.redis.posted;
+    bench.books.excuse({ failed: ledger.rows.failed ?? 0, refundedRials });
+  }
+  return violations;
 }

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CommandScope, runCommand, say } from '../local/command.ts';
+import { Stopped } from '../local/wait.ts';
 import { type Bench, openBench, type Run } from './bench.ts';
 import { drained, finalCount } from './drain.ts';
 import { kannelVersion } from './kannel.ts';
@@ -39,6 +40,25 @@ function writeResults(options: Options, versions: Record<string, string>, runs: 
   return file;
 }
 
+/** Scenario after scenario. One that fails ends the row, since nobody knows what it left behind; what was measured stays. */
+async function runAll(bench: Bench): Promise<Run[]> {
+  const { peer, scenarios } = bench.options;
+  const runs: Run[] = [];
+  const steps = peer
+    ? [{ name: `--peer ${peer}`, measure: againstKannel }]
+    : scenarios.map((name) => ({ name, measure: SCENARIO[name] }));
+  for (const { name, measure } of steps) {
+    try {
+      runs.push(...(await measure(bench)));
+    } catch (thrown) {
+      if (thrown instanceof Stopped) throw thrown;
+      const violations = [`it did not come to its end: ${(thrown as Error).message}`];
+      return [...runs, { scenario: name, title: name, figures: {}, violations }];
+    }
+  }
+  return runs;
+}
+
 async function bench({ signal, defer }: CommandScope): Promise<number> {
   const options = readOptions(process.argv.slice(2));
   if (options === null) {
@@ -50,8 +70,7 @@ async function bench({ signal, defer }: CommandScope): Promise<number> {
   const opened = await openBench({ options, signal, say, defer });
   const versions = { ...(await versionsOf(opened)), ...peer };
   await warmUp(opened);
-  const runs: Run[] = options.peer ? await againstKannel(opened) : [];
-  if (!options.peer) for (const name of options.scenarios) runs.push(...(await SCENARIO[name](opened)));
+  const runs = await runAll(opened);
   say(`\n${tableOf(runs)}\n`);
   say(`Written to ${writeResults(options, versions, runs)}.`);
   const violations = runs.flatMap((run) => run.violations.map((violation) => `${run.title}: ${violation}`));

@@ -1,0 +1,38 @@
+import { expect, test } from 'bun:test';
+import { readOptions, SCENARIOS, USAGE } from '../../bench/options.ts';
+
+test('without arguments it is send at 64 and 256 connections for 20 s, after 30 s of warm-up, with 50 accounts', () => {
+  expect(readOptions([])).toMatchObject({
+    scenarios: ['send'],
+    connections: [64, 256],
+    seconds: 20,
+    warmUpS: 30,
+    accounts: 50,
+    connector: 'http',
+    peer: null,
+  });
+});
+
+test('all stands for every scenario, and each can be named', () => {
+  expect(readOptions(['all'])?.scenarios).toEqual([...SCENARIOS]);
+  expect(readOptions(['idle', 'rate'])?.scenarios).toEqual(['idle', 'rate']);
+});
+
+test('every problem of a command line is named at once', () => {
+  const wrong = ['nonsense', '--seconds', '0', '--connections', '64,x', '--operator', 'fax', '--peer', 'jasmin'];
+  const told = (() => {
+    try {
+      readOptions(wrong);
+      return '';
+    } catch (thrown) {
+      return (thrown as Error).message;
+    }
+  })();
+  for (const part of ['nonsense', '--seconds', '--connections', '--operator', '--peer']) expect(told).toContain(part);
+  expect(told.split('\n')).toHaveLength(5);
+});
+
+test('the usage names every scenario and asks for nothing else', () => {
+  expect(readOptions(['--help'])).toBeNull();
+  for (const name of SCENARIOS) expect(USAGE).toContain(name);
+});
