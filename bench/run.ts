@@ -10,6 +10,7 @@ import { commitOf, machineOf, versionsOf } from './machine.ts';
 import { planOf, send as sendLoad } from './measure.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
 import { againstKannel } from './peer.ts';
+import { hotLines } from './profile.ts';
 import { SCENARIO } from './scenarios/all.ts';
 import { sendShots } from './shots.ts';
 import { tableOf } from './table.ts';
@@ -73,6 +74,11 @@ async function bench({ signal, defer }: CommandScope): Promise<number> {
   const runs = await runAll(opened);
   say(`\n${tableOf(runs)}\n`);
   say(`Written to ${writeResults(options, versions, runs)}.`);
+  if (options.profileDir) {
+    // A profile is written when its process ends.
+    await Promise.all(Object.values(opened.stack.services).map((service) => service.stop()));
+    for (const line of hotLines(options.profileDir)) say(line);
+  }
   const violations = runs.flatMap((run) => run.violations.map((violation) => `${run.title}: ${violation}`));
   for (const violation of violations) say(`VIOLATION ${violation}`);
   return violations.length === 0 ? 0 : 1;
