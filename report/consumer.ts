@@ -11,7 +11,7 @@ import { errorFields, type Log } from '../shared/log.ts';
 import type { Sql } from '../shared/postgres.ts';
 import { TOPICS } from '../shared/topics.ts';
 import { type Fact, readFact } from './events.ts';
-import { faultOf } from './faults.ts';
+import { faultOf, within } from './faults.ts';
 import type { ReportMetrics } from './measure.ts';
 import { joinLateMatches, type Writer, type Written, writeFacts } from './write.ts';
 
@@ -23,6 +23,8 @@ const WRITE_MAX_RECORDS = 5_000;
  */
 const GATHER_MS = 300;
 const RETRY_MAX_MS = 2_000;
+/** Above the server's own limit for a statement; should the late write be done after all, the second one changes nothing. */
+const WRITE_WITHIN_MS = 75_000;
 const RECLAIM_EVERY_MS = 5_000;
 
 export type Consumer = {
@@ -122,15 +124,11 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
   let writing = true;
   let assignment = 0;
   let nextWriteAt = 0;
-  const patientWrite = createPatientWrite(
-    writer,
-    log,
-    () => closing,
-    (now) => {
-      if (now !== writing) log.warn(now ? 'postgres_back' : 'postgres_away', {});
-      writing = now;
-    },
-  );
+  const onState = (now: boolean): void => {
+    if (now !== writing) log.warn(now ? 'postgres_back' : 'postgres_away', {});
+    writing = now;
+  };
+  const patientWrite = createPatientWrite(writer, log, () => closing, onState);
   const write = coalesce<Fact[], undefined>(
     async (batches) => {
       const facts = batches.flat();
@@ -160,10 +158,13 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
       const mine = assignment;
       for (;;) {
         try {
-          return await startOffsets(writer.sql, kafka, assigned, log);
+          const starts = await startOffsets(writer.sql, kafka, assigned, log);
+          onState(true);
+          return starts;
         } catch (thrown) {
           // Without PostgreSQL's offsets nothing may be read: it waits, unless a newer assignment took this one's place.
           if (closing || mine !== assignment) return [];
+          onState(false);
           log.warn('start_offsets_unknown', errorFields(thrown));
           await delay(500);
         }

@@ -41,10 +41,27 @@ export function faultOf(thrown: unknown): Fault {
   return code.startsWith('22') || code.startsWith('23') || code.startsWith('54') ? 'data' : 'other';
 }
 
+/** Rejects as `away` when the work is not done in time: a frozen server or a silent network answers nothing, for minutes. */
+export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const reason = new Error(`PostgreSQL did not answer within ${ms / 1_000} s`);
+    timer = setTimeout(() => reject(Object.assign(reason, { code: 'CONNECT_TIMEOUT' })), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Above the server's own limit of ten seconds for a statement. */
+const READ_WITHIN_MS = 12_000;
+
 /** Asks the database for an answer to a request; what it cannot give now is `unavailable`. */
 export async function ask<T>(read: () => Promise<T>): Promise<T> {
   try {
-    return await read();
+    return await within(READ_WITHIN_MS, read());
   } catch (thrown) {
     // drizzle wraps what the driver threw.
     const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : thrown;

@@ -165,6 +165,19 @@ describe('from Kafka to an answer', () => {
     expect(kept).toEqual(counted);
   }, 60_000);
 
+  test('a shutdown while PostgreSQL is away ends in time and skips nothing', async () => {
+    const user = newAccount();
+    link.cut();
+    await publish(TOPICS.normal, messageEvent({ user_id: user }));
+    await until('it is not ready', async () => (await ask('GET', `${url}/health/ready`)).status === 503);
+    const began = performance.now();
+    await scope.close();
+    expect(performance.now() - began).toBeLessThan(14_000);
+    link.mend();
+    await startReport();
+    await until('it is there', async () => (await report(user)).items.length === 1, { withinMs: 30_000 });
+  }, 90_000);
+
   test('a restart goes on where PostgreSQL stands, and a topic read again from its beginning changes nothing', async () => {
     const user = newAccount();
     const messages = Array.from({ length: 30 }, () => messageEvent({ user_id: user }));
@@ -199,6 +212,33 @@ describe('from Kafka to an answer', () => {
     const [row] = await db.sql`SELECT max(next_offset)::float8 AS max FROM consumer_offsets`;
     expect(row?.max).toBeLessThan(1_000_000_000);
   }, 60_000);
+});
+
+describe('two replicas', () => {
+  test('share the partitions; one that comes and goes under load loses nothing and counts nothing twice', async () => {
+    const user = newAccount();
+    const messages = Array.from({ length: 600 }, () => messageEvent({ user_id: user }));
+    const send = (from: number, to: number) =>
+      Promise.all([
+        publish(TOPICS.normal, ...messages.slice(from, to)),
+        publish(TOPICS.status, ...messages.slice(from, to).map((message) => statusEvent(message))),
+      ]);
+    await send(0, 200);
+    const second = createScope(quiet);
+    const [{ httpPort }] = await Promise.all([start(configOf(), second, quiet), send(200, 400)]);
+    const other = `http://127.0.0.1:${httpPort}`;
+    await until('the second one reads too', async () => {
+      const { text } = await ask('GET', `${other}/metrics`);
+      await publish(TOPICS.status, ...messages.slice(0, 12).map((message) => statusEvent(message)));
+      return /^jsms_report_records_read_total [1-9]/m.test(text);
+    });
+    await Promise.all([second.close(), send(400, 600)]);
+    await until('all are sent', async () => (await report(user)).counts.sent === 600, { withinMs: 60_000 });
+    const { kept, counted } = await sumsOf(db.sql);
+    expect(kept).toEqual(counted);
+    const [row] = await db.sql`SELECT sum(posted)::int AS posted FROM messages WHERE user_id = ${user}`;
+    expect(row?.posted).toBe(600 * 220);
+  }, 120_000);
 });
 
 describe('the door', () => {
