@@ -48,7 +48,7 @@ export function createPatientWrite(
     for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
       try {
         failpoint('report.before_write');
-        const written = await writeFacts(writer, facts);
+        const written = await within(WRITE_WITHIN_MS, writeFacts(writer, facts));
         failpoint('report.after_write');
         onWritten(written);
         return onState(true);
