@@ -150,11 +150,12 @@ export async function matchReceipts(
     matches.push(match);
   }
   if (early.length > 0) {
+    // The client learns array types when it connects, and on a fresh database that is before message_status was made: as text.
     const of = <K extends keyof ReceiptEvent>(name: K) => early.map((receipt) => receipt[name] ?? null);
     await tx.unsafe(
       `INSERT INTO receipts_waiting (operator_id, operator, message_id, phone, status, error, at, received_at)
-      SELECT operator_id, operator, message_id, phone, status, error, to_timestamp(at_ms::float8 / 1000), now()
-      FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::message_status[], $6::text[], $7::bigint[])
+      SELECT operator_id, operator, message_id, phone, status::message_status, error, to_timestamp(at_ms::float8 / 1000), now()
+      FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[])
         AS r (operator_id, operator, message_id, phone, status, error, at_ms)
       ON CONFLICT DO NOTHING`,
       [
