@@ -24,10 +24,11 @@ export const settings = {
     ['http:', 'https:'],
     "the report service, which the audit asks for PostgreSQL's own account",
   ),
-  RETRY_WAITS_S: text(
-    '5,30,120',
-    'waits before retry 1, 2 and 3, seconds by comma, growing; each up to a fifth longer by chance',
-  ),
+  RETRY_WAITS_S: {
+    fallback: '5,30,120',
+    about: 'waits before retry 1, 2 and 3, seconds by comma, growing; each up to a fifth longer by chance',
+    parse: parseRetryWaits,
+  },
   SWEEP_EVERY_MS: integer(1_000, 50, 60_000, 'how often deadlines are looked at, milliseconds'),
   OUTBOX_MAX: integer(
     500_000,
@@ -53,6 +54,6 @@ export function parseRetryWaits(text: string): number[] {
     .map((part) => (/^[0-9]{1,5}(\.[0-9]{1,3})?$/.test(part.trim()) ? Math.round(Number(part) * 1_000) : Number.NaN));
   const growing = waits.every((wait, i) => wait > 0 && (i === 0 || wait >= (waits[i - 1] as number)));
   if (waits.length !== 3 || !growing)
-    throw new Error('RETRY_WAITS_S: must be three growing numbers of seconds by comma, such as 5,30,120');
+    throw new Error('must be three growing numbers of seconds by comma, such as 5,30,120');
   return waits;
 }

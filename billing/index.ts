@@ -13,7 +13,7 @@ import { createMetrics } from '../shared/metrics.ts';
 import { connectRedis, NotDurable, requireDurable } from '../shared/redis.ts';
 import { ACCESS } from './access.ts';
 import { askReport } from './accounts.ts';
-import { type Config, parseRetryWaits, settings } from './config.ts';
+import { type Config, settings } from './config.ts';
 import { openGate } from './gate.ts';
 import { billingHandlers } from './grpc.ts';
 import { billingDoor } from './http.ts';
@@ -23,7 +23,6 @@ import { ledgerPublisher, startSweeper } from './sweeper.ts';
 export async function start(config: Config, scope: Scope, log: Log) {
   const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
   const metrics = createMetrics('billing');
-  const retryWaitsMs = parseRetryWaits(config.RETRY_WAITS_S);
 
   const credentials = readCredentials(config);
   const security = kafkaSecurity(config, credentials.ca);
@@ -46,7 +45,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
   const producer = await kafka.producer();
   scope.defer('producer', () => producer.close());
 
-  const scripts = loadScripts(redis, { ...TIMES, retryWaitsMs });
+  const scripts = loadScripts(redis, { ...TIMES, retryWaitsMs: config.RETRY_WAITS_S });
   const limits = {
     outboxMax: config.OUTBOX_MAX,
     openMax: config.OPEN_MAX,

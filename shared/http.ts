@@ -169,51 +169,49 @@ export function createDoor({ service, title, description, log, metrics, health, 
   };
   nets.set(door, (thrown, request) => refuse('UNKNOWN', thrown, request));
   if (guard) watchDoor(door, guard);
-  return (
-    door
-      .onTransform({ as: 'global' }, ({ request }) => refuseRepeatedParameters(request.url))
-      .onError({ as: 'global' }, ({ code, error, request }) => refuse(code, error, request))
-      .use(
-        swagger({
-          path: '/swagger/plugin',
-          specPath: '/swagger/json',
-          exclude: [/^\/swagger/, '/metrics'],
-          documentation: {
-            info: { title, description, version: '1.0.0', license: { name: 'MIT' } },
-            components: {
-              securitySchemes: {
-                bearer: { type: 'http', scheme: 'bearer' },
-                key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
-              },
+  // /swagger/plugin is the plugin's own page, which loads its script from a third party: ours comes after it and hides it.
+  return door
+    .onTransform({ as: 'global' }, ({ request }) => refuseRepeatedParameters(request.url))
+    .onError({ as: 'global' }, ({ code, error, request }) => refuse(code, error, request))
+    .use(
+      swagger({
+        path: '/swagger/plugin',
+        specPath: '/swagger/json',
+        exclude: [/^\/swagger/, '/metrics'],
+        documentation: {
+          info: { title, description, version: '1.0.0', license: { name: 'MIT' } },
+          components: {
+            securitySchemes: {
+              bearer: { type: 'http', scheme: 'bearer' },
+              key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
             },
-            security: [{ bearer: [] }, { key: [] }, ...(guard ? [] : [{}])],
           },
-        }),
-      )
-      .get('/swagger', ({ request }) => swaggerPage(title, new URL(request.url).pathname), { detail: { hide: true } })
-      // The plugin's own page loads its script from a third party: it is not shown.
-      .get('/swagger/plugin', async () => await swaggerFile(''), { detail: { hide: true } })
-      .get('/swagger/:file', async ({ params }) => await swaggerFile(params.file), { detail: { hide: true } })
-      .get('/health/live', () => ({ status: 'live' }), {
-        detail: { summary: 'Is the process alive?', tags: ['health'] },
-      })
-      .get(
-        '/health/ready',
-        async ({ set }) => {
-          const { ready, checks } = await health();
-          set.status = ready ? 200 : 503;
-          return { status: ready ? 'ready' : 'unready', checks };
+          security: [{ bearer: [] }, { key: [] }, ...(guard ? [] : [{}])],
         },
-        { detail: { summary: 'May it be given work?', tags: ['health'] } },
-      )
-      .get(
-        '/metrics',
-        async () => new Response(await metrics.text(), { headers: { 'content-type': metrics.contentType } }),
-        {
-          detail: { hide: true },
-        },
-      )
-  );
+      }),
+    )
+    .get('/swagger', ({ request }) => swaggerPage(title, new URL(request.url).pathname), { detail: { hide: true } })
+    .get('/swagger/plugin', async () => await swaggerFile(''), { detail: { hide: true } })
+    .get('/swagger/:file', async ({ params }) => await swaggerFile(params.file), { detail: { hide: true } })
+    .get('/health/live', () => ({ status: 'live' }), {
+      detail: { summary: 'Is the process alive?', tags: ['health'] },
+    })
+    .get(
+      '/health/ready',
+      async ({ set }) => {
+        const { ready, checks } = await health();
+        set.status = ready ? 200 : 503;
+        return { status: ready ? 'ready' : 'unready', checks };
+      },
+      { detail: { summary: 'May it be given work?', tags: ['health'] } },
+    )
+    .get(
+      '/metrics',
+      async () => new Response(await metrics.text(), { headers: { 'content-type': metrics.contentType } }),
+      {
+        detail: { hide: true },
+      },
+    );
 }
 
 /**
