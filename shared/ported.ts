@@ -6,13 +6,16 @@
  *   ported:changes   stream  phone, value ('' when it was removed), trimmed
  */
 import { errorFields, type Log } from './log.ts';
-import type { Redis } from './redis.ts';
+import { defineScript, type Redis } from './redis.ts';
 
 const NUMBERS = 'ported:numbers';
 const CHANGES = 'ported:changes';
 const CHANGES_KEPT = 10_000;
 const LOOK_EVERY_MS = 1_000;
 const SCAN_COUNT = 5_000;
+const FOLLOW_COUNT = 1_000;
+/** Before the first change. */
+const NOTHING = '0-0';
 
 export type PortedEntry = {
   operator: string;
@@ -47,6 +50,9 @@ function decode(value: string): PortedEntry | null {
   };
 }
 
+/** Drops an entry only where it still is the one that was read: another process may have renewed it meanwhile. */
+const DROP = `if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end return 0`;
+
 /** Writes many entries with few round trips; for the import command. */
 export async function importPorted(
   redis: Redis,
@@ -58,17 +64,34 @@ export async function importPorted(
     multi.hset(NUMBERS, Object.fromEntries(piece.map(([phone, entry]) => [phone, encode(entry)])));
     for (const [phone, entry] of piece)
       multi.xadd(CHANGES, 'MAXLEN', '~', CHANGES_KEPT, '*', 'phone', phone, 'value', encode(entry));
-    await multi.exec();
+    await executed(multi);
   }
+}
+
+type Transaction = ReturnType<Redis['multi']>;
+
+/** Runs a transaction and answers its commands' replies; throws what any of them was refused with. */
+async function executed(multi: Transaction): Promise<unknown[]> {
+  const replies = (await multi.exec()) ?? [];
+  return replies.map(([error, reply]) => {
+    if (error) throw error;
+    return reply;
+  });
 }
 
 type StreamEntry = [id: string, fields: string[]];
 
 /** Loads all ported numbers and follows their changes. Throws when Redis does not answer at the start. */
 export async function openPorted(redis: Redis, log: Log): Promise<PortedNumbers> {
+  const drop = defineScript(redis, 'jsms_drop_ported', DROP);
   let numbers = new Map<string, PortedEntry>();
-  let seen = '0-0';
+  let seen = NOTHING;
 
+  const isPast = ({ until }: PortedEntry): boolean => until !== null && until <= Date.now();
+  const forget = (map: Map<string, PortedEntry>, phone: string, found: PortedEntry): void => {
+    map.delete(phone);
+    drop(NUMBERS, phone, encode(found)).catch((thrown) => log.debug('ported_number_not_dropped', errorFields(thrown)));
+  };
   const apply = (map: Map<string, PortedEntry>, phone: string, value: string): void => {
     const entry = decode(value);
     if (entry === null) map.delete(phone);
@@ -84,20 +107,30 @@ export async function openPorted(redis: Redis, log: Log): Promise<PortedNumbers>
       for (let i = 0; i < fields.length; i += 2) apply(map, fields[i] as string, fields[i + 1] as string);
       cursor = next;
     } while (cursor !== '0');
+    // Nobody may ever ask for a number again; what is past its time is dropped here at the latest.
+    for (const [phone, found] of map) if (isPast(found)) forget(map, phone, found);
     numbers = map;
-    seen = last?.[0] ?? '0-0';
+    seen = last?.[0] ?? NOTHING;
   };
   const follow = async (): Promise<void> => {
     if (redis.status !== 'ready') return;
-    const [oldest] = (await redis.xrange(CHANGES, '-', '+', 'COUNT', 1)) as StreamEntry[];
-    if (oldest && seen !== '0-0' && isBefore(seen, oldest[0])) return load();
     for (;;) {
-      const changes = (await redis.xrange(CHANGES, `(${seen}`, '+', 'COUNT', 1_000)) as StreamEntry[];
+      // At one instant: what was trimmed before it was read shows by the oldest that is left.
+      const [oldest, changes, length] = (await executed(
+        redis
+          .multi()
+          .xrange(CHANGES, '-', '+', 'COUNT', 1)
+          .xrange(CHANGES, `(${seen}`, '+', 'COUNT', FOLLOW_COUNT)
+          .xlen(CHANGES),
+      )) as [StreamEntry[], StreamEntry[], number];
+      const first = oldest[0]?.[0];
+      const isTrimmed = seen === NOTHING ? length >= CHANGES_KEPT : first !== undefined && isBefore(seen, first);
+      if (isTrimmed) return load();
       for (const [id, [, phone, , value]] of changes) {
         apply(numbers, phone as string, value as string);
         seen = id;
       }
-      if (changes.length < 1_000) return;
+      if (changes.length < FOLLOW_COUNT) return;
     }
   };
 
@@ -115,17 +148,16 @@ export async function openPorted(redis: Redis, log: Log): Promise<PortedNumbers>
 
   const entry = (phone: string): PortedEntry | undefined => {
     const found = numbers.get(phone);
-    if (found === undefined || found.until === null || found.until > Date.now()) return found;
-    numbers.delete(phone);
-    redis.hdel(NUMBERS, phone).catch((thrown) => log.debug('ported_number_not_dropped', errorFields(thrown)));
+    if (found === undefined || !isPast(found)) return found;
+    forget(numbers, phone, found);
     return undefined;
   };
-  const write = async (phone: string, value: string): Promise<void> => {
+  const write = async (phone: string, value: string): Promise<number> => {
     const multi = redis.multi();
     if (value === '') multi.hdel(NUMBERS, phone);
     else multi.hset(NUMBERS, phone, value);
     multi.xadd(CHANGES, 'MAXLEN', '~', CHANGES_KEPT, '*', 'phone', phone, 'value', value);
-    await multi.exec();
+    return (await executed(multi))[0] as number;
   };
   return {
     operatorOf: (phone) => (numbers.size === 0 ? undefined : entry(phone)?.operator),
@@ -135,10 +167,10 @@ export async function openPorted(redis: Redis, log: Log): Promise<PortedNumbers>
       numbers.set(phone, next);
     },
     remove: async (phone) => {
-      const known = entry(phone) !== undefined;
-      if (known) await write(phone, '');
+      // Redis knows: another process may have entered it a moment ago.
+      const removed = await write(phone, '');
       numbers.delete(phone);
-      return known;
+      return removed > 0;
     },
     get size() {
       return numbers.size;
