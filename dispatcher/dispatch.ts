@@ -5,11 +5,11 @@ import { errorFields, type Log } from '../shared/log.ts';
 import type { PortedNumbers } from '../shared/ported.ts';
 import type { OperatorSettings, OperatorsFile } from '../shared/sms/operators.ts';
 import { buildRoutes, operatorOf, type Routes } from '../shared/sms/routes.ts';
-import type { Lane } from '../shared/topics.ts';
+import { LANES, type Lane } from '../shared/topics.ts';
 import { type Breaker, createBreaker } from './breaker.ts';
 import type { Connector, ConnectorEvents, OperatorReceipt, SubmitOutcome } from './connector.ts';
 import type { Leases } from './lease.ts';
-import { createPump, type Pump } from './pump.ts';
+import { createPump, type Diverted, type Pump, type Queued } from './pump.ts';
 import { createRate, type Rate } from './rate.ts';
 import type { Records } from './records.ts';
 import { passBy, type SettleDeps, settleOutcome, undoClaim } from './settle.ts';
@@ -27,6 +27,8 @@ export type DispatchDeps = {
   learnedForMs: number;
   queueMax: number;
   onDrained: (queue: string) => void;
+  /** A message goes to another operator than its own. */
+  onMoved: (from: string, to: string, why: 'fallback' | 'rerouted') => void;
   onReceipt: (operator: string, receipt: OperatorReceipt) => Promise<void>;
   onSubmitted: (operator: string, lane: Lane, outcome: SubmitOutcome, seconds: number) => void;
   log: Log;
@@ -41,21 +43,37 @@ export type Dispatch = {
    * answers false and is done when the first is.
    */
   enter(work: Work): boolean;
+  /** Whether a queue that was full holds several times as much by now. */
+  brims(queue: string): boolean;
   wake(): void;
   lines(): Line[];
-  /** Takes a new operator.json: changed operators get a new line, the others go on as they are. */
-  reload(file: OperatorsFile): void;
+  /**
+   * Takes a new operator.json whole or not at all: changed operators get a new line, the others go on as they are. Answers
+   * false, with the reason in the log, when an operator's connector cannot be made.
+   */
+  reload(file: OperatorsFile): boolean;
   close(): Promise<void>;
 };
 
 const queueName = (operator: string, lane: Lane): string => `${operator}/${lane}`;
+/** What a queue may hold at most, in times of its bound. */
+const BRIM = 8;
+/** The queue of messages that no operator of operator.json carries now. */
+const NOWHERE = 'nowhere';
+const LOOK_NOWHERE_MS = 1_000;
+/** Messages of another operator that may wait at one which stands in: its own ones wait behind them. */
+const GUESTS_MIN = 32;
 
+/** Throws when an operator's connector cannot be made. */
 export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch {
   const { records, producer, queueMax, onDrained, log } = deps;
   const lines = new Map<string, Line>();
   const retiring = new Set<Promise<void>>();
   const inside = new Map<string, (() => void)[]>();
   const full = new Set<string>();
+  /** Operators whose messages wait for room at one that stands in. */
+  const guests = new Set<string>();
+  let nowhere: Queued[] = [];
   let routes: Routes;
   let stopping = false;
 
@@ -73,6 +91,9 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     inside.delete(key);
     for (const done of dones) done();
   };
+  const drained = (queue: string, length: number): void => {
+    if (length < queueMax / 2 && full.delete(queue)) onDrained(queue);
+  };
 
   const openLine = (settings: OperatorSettings): Line => {
     const { name } = settings;
@@ -85,7 +106,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     const lease = deps.leases.open(
       name,
       settings.tps,
-      () => pump.waiting,
+      () => pump.waiting(),
       () => pump.wake(),
     );
     const pump: Pump = createPump({
@@ -96,7 +117,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
       breaker,
       records,
       settle: (work, operator, outcome) => {
-        if (outcome.kind === 'accepted' && work.reroutedFrom !== undefined) learn(work, operator);
+        learn(work, operator, outcome);
         return settleOutcome(settleDeps, work, operator, outcome);
       },
       undo: (work, operator) => undoClaim(settleDeps, work, operator),
@@ -107,11 +128,11 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
           deps.early({ ...work, done: () => dones.forEach((done) => void done()) }, Number(result.not_before));
         } else void passBy(settleDeps, work, result);
       },
-      divert: (lane, work) => divert(settings, lane, work),
-      reroute: (lane, work) => reroute(settings, lane, work),
+      divert: (lane, work) => divert(name, lane, work),
+      reroute: (lane, work) => reroute(name, lane, work),
       onDrained: (lane, length) => {
-        const queue = queueName(name, lane);
-        if (length < queueMax / 2 && full.delete(queue)) onDrained(queue);
+        drained(queueName(name, lane), length);
+        if (guests.size > 0 && length < guestsMax(connector) / 2) callGuests();
       },
       onSubmitted: deps.onSubmitted,
       log,
@@ -119,84 +140,177 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     return { settings, pump, rate, breaker };
   };
 
+  /** Later, because it is called from inside a pump that is taking from its queue. */
+  const callGuests = (): void => {
+    const names = [...guests];
+    guests.clear();
+    setImmediate(() => {
+      for (const name of names) lines.get(name)?.pump.wake();
+    });
+  };
+  const guestsMax = ({ windowSize }: Connector): number => Math.min(queueMax, Math.max(GUESTS_MIN, windowSize));
+
   const pushTo = ({ pump }: Line, lane: Lane, work: Work): void => {
     pump.push(lane, work);
     pump.wake();
   };
-  const isFit = ({ breaker, pump }: Line): boolean =>
-    breaker.state(performance.now()) === 'closed' && pump.connector.ready;
-  const firstFit = (names: readonly string[], except: string): Line | undefined =>
-    names.map((name) => lines.get(name)).find((line) => line && line.settings.name !== except && isFit(line));
+  /** A breaker that is half-open lets probes go, whoever's they are. */
+  const isFit = ({ breaker, pump }: Line): boolean => {
+    const now = performance.now();
+    const state = breaker.state(now);
+    return (
+      pump.connector.ready && (state === 'closed' || (state === 'half_open' && pump.busy < breaker.allowance(now)))
+    );
+  };
+  const hasRoom = ({ pump }: Line, lane: Lane): boolean => pump.queued(lane) < guestsMax(pump.connector);
 
-  /** The first fallback that is fit carries the message meanwhile; after an unknown outcome no other operator may. */
-  const divert = (from: OperatorSettings, lane: Lane, work: Work): boolean => {
-    if (work.pinned !== undefined || work.reroutedFrom !== undefined) return false;
-    const divertedFrom = work.divertedFrom ?? from.name;
-    const line = firstFit(from.fallback, divertedFrom);
-    if (line) pushTo(line, lane, { ...work, divertedFrom });
-    return line !== undefined;
+  /**
+   * The first of the operator's fallbacks that is fit carries the message meanwhile, or its own operator when that is fit again;
+   * after an unknown outcome no other operator may.
+   */
+  const divert = (from: string, lane: Lane, work: Work): Diverted => {
+    if (work.pinned !== undefined || work.reroutedFrom !== undefined) return 'stays';
+    const home = work.divertedFrom ?? from;
+    const names = [...(home === from ? [] : [home]), ...(lines.get(home)?.settings.fallback ?? [])];
+    for (const name of names) {
+      const line = name === from ? undefined : lines.get(name);
+      if (line === undefined || !isFit(line)) continue;
+      if (!hasRoom(line, lane)) {
+        guests.add(from);
+        continue;
+      }
+      deps.onMoved(from, name, 'fallback');
+      pushTo(line, lane, { ...work, divertedFrom: name === home ? undefined : home });
+      return 'taken';
+    }
+    return home === from ? 'nobody' : 'stays';
   };
 
   /** The next operator is tried once: a fallback, else whoever comes next in the file. */
-  const reroute = (from: OperatorSettings, lane: Lane, work: Work): boolean => {
-    if (work.pinned !== undefined) return false;
+  const reroute = (from: string, lane: Lane, work: Work): (() => void) | null => {
+    if (work.pinned !== undefined || work.reroutedFrom !== undefined) return null;
     const names = [...lines.keys()];
-    const at = names.indexOf(from.name);
-    const line = firstFit([...from.fallback, ...names.slice(at + 1), ...names.slice(0, at)], from.name);
-    if (line) pushTo(line, lane, { ...work, reroutedFrom: from.name });
-    return line !== undefined;
-  };
-
-  const learn = ({ event }: Work, operator: string): void => {
-    const at = Date.now();
-    deps.ported
-      .set(event.phone, { operator, until: at + deps.learnedForMs, source: 'learned', at })
-      .catch((thrown) => log.warn('ported_number_not_kept', { message_id: event.id, ...errorFields(thrown) }));
-  };
-
-  const reload = (next: OperatorsFile): void => {
-    routes = buildRoutes(next);
-    const named = new Set(next.operators.map(({ name }) => name));
-    const retire = ({ pump }: Line): void => {
-      const closing = pump.close().then((left) => {
-        retiring.delete(closing);
-        if (!stopping) for (const { lane, work } of left) push(lane, work);
-        for (const line of lines.values()) line.pump.wake();
-      });
-      retiring.add(closing);
+    const at = names.indexOf(from);
+    const fallback = lines.get(from)?.settings.fallback ?? [];
+    const next = [...fallback, ...names.slice(at + 1), ...names.slice(0, Math.max(0, at))].find((name) => {
+      const line = name === from ? undefined : lines.get(name);
+      return line !== undefined && isFit(line);
+    });
+    if (next === undefined) return null;
+    return () => {
+      const line = lines.get(next);
+      if (!line) return void push(lane, work);
+      deps.onMoved(from, next, 'rerouted');
+      pushTo(line, lane, { ...work, reroutedFrom: from });
     };
-    for (const [name, line] of lines) {
-      if (named.has(name)) continue;
-      lines.delete(name);
-      retire(line);
+  };
+
+  /** An operator took the number of another one, which is remembered; or refused one that it was learned for. */
+  const learn = ({ event, reroutedFrom }: Work, operator: string, outcome: SubmitOutcome): void => {
+    const at = Date.now();
+    const until = at + deps.learnedForMs;
+    const known = deps.ported.entry(event.phone);
+    const isWrong = outcome.kind === 'rejected' && outcome.wrongNetwork;
+    const change =
+      outcome.kind === 'accepted' && reroutedFrom !== undefined
+        ? deps.ported.set(event.phone, { operator, until, source: 'learned', at })
+        : isWrong && known?.source === 'learned' && known.operator === (reroutedFrom ?? operator)
+          ? deps.ported.remove(event.phone)
+          : null;
+    change?.catch((thrown) => log.warn('ported_number_not_kept', { message_id: event.id, ...errorFields(thrown) }));
+  };
+
+  const retire = ({ settings, pump }: Line): void => {
+    const closing = pump
+      .close(({ lane, work }) => {
+        if (stopping) return;
+        push(lane, work);
+        lineOf(work)?.pump.wake();
+      })
+      .finally(() => retiring.delete(closing));
+    retiring.add(closing);
+    // Its queues are empty or another line's now: what they had paused goes on, or is paused by that one again.
+    for (const lane of LANES) drained(queueName(settings.name, lane), lines.get(settings.name)?.pump.queued(lane) ?? 0);
+  };
+
+  const apply = (next: OperatorsFile): void => {
+    const opened = new Map<string, Line>();
+    try {
+      for (const settings of next.operators) {
+        const before = lines.get(settings.name);
+        if (before && JSON.stringify(before.settings) === JSON.stringify(settings)) opened.set(settings.name, before);
+        else opened.set(settings.name, openLine(settings));
+      }
+    } catch (thrown) {
+      for (const [name, line] of opened) if (lines.get(name) !== line) void line.pump.close(() => undefined);
+      throw thrown;
     }
-    for (const settings of next.operators) {
-      const before = lines.get(settings.name);
-      if (before && JSON.stringify(before.settings) === JSON.stringify(settings)) continue;
-      lines.set(settings.name, openLine(settings));
-      if (before) retire(before);
-    }
+    routes = buildRoutes(next);
+    const before = [...lines.values()];
+    lines.clear();
+    for (const [name, line] of opened) lines.set(name, line);
+    for (const line of before) if (lines.get(line.settings.name) !== line) retire(line);
+    const waiting = nowhere;
+    nowhere = [];
+    for (const { lane, work } of waiting) push(lane, work);
+    drained(NOWHERE, nowhere.length);
     for (const line of lines.values()) line.pump.wake();
   };
+  const reload = (next: OperatorsFile): boolean => {
+    try {
+      apply(next);
+      return true;
+    } catch (thrown) {
+      log.error('operators_refused', errorFields(thrown));
+      return false;
+    }
+  };
 
-  const lineOf = (work: Work): Line => {
-    const { event } = work;
-    const name =
-      work.pinned ?? deps.ported.operatorOf(event.phone) ?? operatorOf(routes, event.phone) ?? event.operator;
-    return (lines.get(name) ?? lines.get(event.operator) ?? lines.values().next().value) as Line;
+  /** A pinned message has one operator; another goes where its number does now, else where it was accepted for. */
+  const lineOf = ({ event, pinned }: Work): Line | undefined => {
+    if (pinned !== undefined) return lines.get(pinned);
+    const ported = deps.ported.operatorOf(event.phone);
+    const line = ported === undefined ? undefined : lines.get(ported);
+    return line ?? lines.get(operatorOf(routes, event.phone) ?? '') ?? lines.get(event.operator);
   };
 
   const push = (lane: Lane, work: Work): string | null => {
-    const { settings, pump, breaker } = lineOf(work);
-    if (breaker.state(performance.now()) === 'open' && divert(settings, lane, work)) return null;
+    if (work.divertedFrom ?? work.reroutedFrom) {
+      work.divertedFrom = undefined;
+      work.reroutedFrom = undefined;
+    }
+    const line = lineOf(work);
+    if (!line) return pushNowhere(lane, work);
+    const { settings, pump, breaker } = line;
+    if (breaker.state(performance.now()) === 'open' && divert(settings.name, lane, work) === 'taken') return null;
     pump.push(lane, work);
-    const queue = queueName(pump.name, lane);
+    const queue = queueName(settings.name, lane);
     if (pump.queued(lane) < queueMax) return null;
     full.add(queue);
     return queue;
   };
 
-  reload(file);
+  /**
+   * No operator carries it: one was taken out, or a new one was read by the gateway and not yet here. It waits for the next
+   * operator.json; past its validity the sweeper ends it, refunded, and nobody needs to wait here any more.
+   */
+  const pushNowhere = (lane: Lane, work: Work): string | null => {
+    if (nowhere.length === 0) log.warn('no_operator', { message_id: work.event.id, operator: work.event.operator });
+    nowhere.push({ lane, work });
+    if (nowhere.length < queueMax) return null;
+    full.add(NOWHERE);
+    return NOWHERE;
+  };
+  const look = setInterval(() => {
+    if (nowhere.length === 0) return;
+    const now = Date.now();
+    const late = nowhere.filter(({ work }) => work.event.valid_until <= now);
+    nowhere = nowhere.filter(({ work }) => work.event.valid_until > now);
+    for (const { work } of late) work.done();
+    drained(NOWHERE, nowhere.length);
+  }, LOOK_NOWHERE_MS);
+
+  apply(file);
   return {
     route: (lane, work) => push(lane, { ...work, done: () => leave(work) }),
     enter: (work) => {
@@ -206,6 +320,11 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
       else inside.set(key, [work.done]);
       return dones === undefined;
     },
+    brims: (queue) => {
+      const [operator = '', lane] = queue.split('/') as [string, Lane];
+      const length = queue === NOWHERE ? nowhere.length : (lines.get(operator)?.pump.queued(lane) ?? 0);
+      return length >= queueMax * BRIM;
+    },
     wake: () => {
       for (const { pump } of lines.values()) pump.wake();
     },
@@ -213,7 +332,8 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     reload,
     close: async () => {
       stopping = true;
-      await Promise.all([...lines.values()].map(({ pump }) => pump.close()));
+      clearInterval(look);
+      await Promise.all([...lines.values()].map(({ pump }) => pump.close(() => undefined)));
       await Promise.all(retiring);
     },
   };

@@ -13,7 +13,8 @@ const Operator = Type.Object({
   connector: Type.String(),
   ready: Type.Boolean(),
   breaker: Type.Union([Type.Literal('closed'), Type.Literal('open'), Type.Literal('half_open')]),
-  rate: Type.Number({ description: 'submits a second that are allowed now; 0 is unlimited' }),
+  tps: Type.Integer({ description: 'pages a second over all dispatchers, by operator.json; 0 is unlimited' }),
+  rate: Type.Number({ description: 'pages a second that this process may send now, after throttling; 0 is unlimited' }),
   window: Type.Object({ size: Type.Integer(), inflight: Type.Integer() }),
   binds: Type.Array(
     Type.Object({
@@ -37,6 +38,7 @@ function operatorAnswer({ settings, pump, rate, breaker }: Line) {
     connector: settings.connector,
     ready: link.ready,
     breaker: breaker.state(now),
+    tps: settings.tps,
     rate: rate.perSecond(now),
     window: { size: link.windowSize, inflight: link.inflight },
     binds: link.binds.map(({ lastError, ...bind }) => ({ ...bind, last_error: lastError })),
@@ -66,6 +68,14 @@ const ReceiptBody = Type.Object(
     ),
     error: Type.Optional(
       Type.String({ pattern: '^[\\x20-\\x7e]{1,64}$', error: 'must be 1 to 64 printable ASCII characters' }),
+    ),
+    phone: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        description: "the handset's number: a receipt without `message_id` settles its only open unknown",
+        error: 'must be a text of 1 to 64 characters',
+      }),
     ),
     at: Type.Optional(Type.String({ format: 'date-time', maxLength: 40, error: 'must be an ISO 8601 instant' })),
   },
@@ -237,7 +247,7 @@ export function dispatcherDoor(options: DoorOptions, { dispatch, onReceipt, port
         await onReceipt(line.settings.name, {
           operatorId: body.id,
           messageId: body.message_id,
-
+          phone: body.phone === undefined ? undefined : phoneOf(body.phone),
           status: body.status,
           error: body.error ?? null,
           at,

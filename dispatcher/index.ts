@@ -21,10 +21,11 @@ import { ACCESS } from './access.ts';
 import { type Config, settings } from './config.ts';
 import { connectOperator } from './connect.ts';
 import type { OperatorReceipt } from './connector.ts';
-import { openDispatch } from './dispatch.ts';
+import { type Dispatch, openDispatch } from './dispatch.ts';
 import { dispatcherDoor } from './http.ts';
-import { type Intake, openIntake } from './intake.ts';
+import { createIntake } from './intake.ts';
 import { openLeases } from './lease.ts';
+import { measureLines } from './measure.ts';
 import { CLAIM_GOOD_MS } from './pump.ts';
 import { openRecords } from './records.ts';
 import { submitMaxMs } from './timing.ts';
@@ -33,6 +34,8 @@ export async function start(config: Config, scope: Scope, log: Log) {
   const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
   const metrics = createMetrics('dispatcher');
   const credentials = readCredentials(config);
+  // The file may change before there is anything to reload.
+  let dispatch: Dispatch | null = null;
   const operators = await watchFile(
     config.OPERATORS_FILE,
     (json) => {
@@ -40,7 +43,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
       return parsed.ok ? { ok: true, value: parsed.file } : parsed;
     },
     log,
-    (file) => dispatch.reload(file),
+    (file) => void dispatch?.reload(file),
   );
   scope.defer('operators', () => operators.close());
 
@@ -100,8 +103,12 @@ export async function start(config: Config, scope: Scope, log: Log) {
   ]);
   const seconds = metrics.histogram('submit_seconds', 'time of a submit by operator', ['operator']);
   const poison = metrics.counter('poison_records_total', 'Kafka records that are no messages, passed by', ['topic']);
-  const intakes: Intake[] = [];
-  const dispatch = openDispatch(
+  const moved = metrics.counter('moved_total', 'messages that another operator than their own was given', [
+    'from',
+    'to',
+    'why',
+  ]);
+  const opened = openDispatch(
     {
       records,
       producer,
@@ -109,12 +116,12 @@ export async function start(config: Config, scope: Scope, log: Log) {
       leases: openLeases(redis, log),
       ported,
       learnedForMs: config.PORTED_LEARNED_DAYS * 86_400_000,
-
       queueMax: config.QUEUE_MAX,
       onReceipt,
       log,
-      early: (work, ms) => intakes[0]?.rooms.addEarly(work, ms),
-      onDrained: (queue) => intakes[0]?.drained(queue),
+      early: (work, ms) => intake.rooms.addEarly(work, ms),
+      onDrained: (queue) => intake.drained(queue),
+      onMoved: (from, to, why) => moved.inc({ from, to, why }),
       onSubmitted: (operator, lane, { kind }, took) => {
         submits.inc({ operator, lane, outcome: kind });
         seconds.observe({ operator }, took);
@@ -122,11 +129,13 @@ export async function start(config: Config, scope: Scope, log: Log) {
     },
     operators.value,
   );
-  const intake = await openIntake({
+  dispatch = opened;
+  const intake = createIntake({
     kafka,
-    route: dispatch.route,
-    enter: dispatch.enter,
-    onTaken: dispatch.wake,
+    route: opened.route,
+    enter: opened.enter,
+    brims: opened.brims,
+    onTaken: opened.wake,
     log,
     onPoison: (topic, partition, offset) => {
       poison.inc({ topic });
@@ -134,10 +143,11 @@ export async function start(config: Config, scope: Scope, log: Log) {
     },
     onCrash: (error) => scope.fail('a Kafka consumer crashed', error),
   });
-  intakes.push(intake);
   scope.defer('intake', () => intake.close());
-  scope.defer('dispatch', () => dispatch.close());
+  scope.defer('dispatch', () => opened.close());
   scope.defer('halt', () => intake.halt());
+  measureLines(metrics, opened.lines);
+  await intake.start();
 
   const health = () => ({ ready: !scope.closing, checks: { open: !scope.closing } });
   const guard = openGuard(credentials, redis, { access: ACCESS, log, metrics });
@@ -151,7 +161,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
       health,
       guard,
     },
-    { dispatch, onReceipt, ported, operators: () => operators.value },
+    { dispatch: opened, onReceipt, ported, operators: () => operators.value },
   );
   const { tls } = credentials;
   const http = listen(door, config.HOST, config.DISPATCHER_HTTP_PORT, 'DISPATCHER_HTTP_PORT', { guard, tls });

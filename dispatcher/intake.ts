@@ -26,6 +26,8 @@ export type IntakeDeps = {
   route: (lane: Lane, work: Work) => string | null;
   /** False when this attempt is on its way through this process already: then its record is done when that one is. */
   enter: (work: Work) => boolean;
+  /** True when a full queue went on growing, by partitions that it shares with another operator, until it may not any more. */
+  brims: (queue: string) => boolean;
   onPoison: (topic: string, partition: number, offset: number) => void;
   onCrash: (error: Error) => void;
   /** Told after a batch was taken, so that the pumps start. */
@@ -34,6 +36,8 @@ export type IntakeDeps = {
 };
 
 export type Intake = {
+  /** Joins the consumer groups; records come from now on, before it resolves. */
+  start(): Promise<void>;
   /** A queue has room again: its paused partitions go on. */
   drained(queue: string): void;
   rooms: Rooms;
@@ -41,16 +45,31 @@ export type Intake = {
   close(): Promise<void>;
 };
 
-export async function openIntake(deps: IntakeDeps): Promise<Intake> {
-  const { kafka, route, enter, onPoison, onCrash, onTaken } = deps;
+export function createIntake(deps: IntakeDeps): Intake {
+  const { kafka, route, enter, brims, onPoison, onCrash, onTaken } = deps;
   const streams = new Map<string, Stream>();
-  const pausedBy = new Map<string, Map<string, Set<number>>>();
+  /** Each paused partition with the full queues that its records are for. */
+  const paused = new Map<string, { topic: string; partition: number; queues: Set<string> }>();
 
   const pauseFor = (queue: string, topic: string, partition: number): void => {
-    const topics = pausedBy.get(queue) ?? new Map<string, Set<number>>();
-    const partitions = topics.get(topic) ?? new Set<number>();
-    if (!partitions.has(partition)) streams.get(topic)?.pause(topic, partition);
-    pausedBy.set(queue, topics.set(topic, partitions.add(partition)));
+    const key = `${topic}/${partition}`;
+    let pause = paused.get(key);
+    if (!pause) {
+      pause = { topic, partition, queues: new Set() };
+      paused.set(key, pause);
+      streams.get(topic)?.pause(topic, partition);
+    }
+    pause.queues.add(queue);
+  };
+  /**
+   * Operators of one slot share its partitions: those that have room go on, and a full queue grows with them, within bounds.
+   */
+  const resumeFor = (queue: string): void => {
+    for (const [key, { topic, partition, queues }] of paused) {
+      if (!queues.delete(queue) || [...queues].some(brims)) continue;
+      paused.delete(key);
+      streams.get(topic)?.resume(topic, partition);
+    }
   };
 
   const takeLane =
@@ -109,19 +128,15 @@ export async function openIntake(deps: IntakeDeps): Promise<Intake> {
       }),
     );
   };
-  await Promise.all([
-    ...LANES.map((lane) => open(TOPIC[lane], lane, FETCH[lane], takeLane(lane))),
-    open(TOPICS.dlq, 'dlq', { minBytes: 1, maxWaitMs: 500 }, takeRetries),
-  ]);
 
   return {
-    drained: (queue) => {
-      const topics = pausedBy.get(queue);
-      if (!topics) return;
-      pausedBy.delete(queue);
-      for (const [topic, partitions] of topics)
-        for (const partition of partitions) streams.get(topic)?.resume(topic, partition);
+    start: async () => {
+      await Promise.all([
+        ...LANES.map((lane) => open(TOPIC[lane], lane, FETCH[lane], takeLane(lane))),
+        open(TOPICS.dlq, 'dlq', { minBytes: 1, maxWaitMs: 500 }, takeRetries),
+      ]);
     },
+    drained: resumeFor,
     rooms,
     halt: () => {
       for (const stream of streams.values()) stream.halt();

@@ -10,10 +10,10 @@ import { AppError } from '../shared/error.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import type { OperatorSettings } from '../shared/sms/operators.ts';
-import type { Lane } from '../shared/topics.ts';
+import { LANES, type Lane } from '../shared/topics.ts';
 import type { Breaker } from './breaker.ts';
 import type { Connector, SubmitOutcome } from './connector.ts';
-import type { Lease } from './lease.ts';
+import type { Lease, Wanted } from './lease.ts';
 import { createFifo, createLaneQueue } from './queue.ts';
 import type { Rate } from './rate.ts';
 import type { Records } from './records.ts';
@@ -26,10 +26,17 @@ export const CLAIM_GOOD_MS = 3_000;
 const COVER_MIN = 8;
 const COVER_WINDOWS_MAX = 4;
 const RETRY_CLAIM_MS = 250;
+/** So long without a link counts as one fault of it: where nothing can be submitted nothing else says so. */
+const LINK_DOWN_FAULT_MS = 1_000;
+/** How often an operator is looked at, and one that is not well. */
+const LOOK_MS = 1_000;
+const LOOK_AROUND_MS = 250;
 
 export type Counters = Record<SubmitOutcome['kind'], number>;
 export type Queued = { lane: Lane; work: Work };
 type Claimed = Queued & { at: number };
+/** `taken` by another operator; it `stays` for reasons of its own; `nobody` would take it or one like it now. */
+export type Diverted = 'taken' | 'stays' | 'nobody';
 
 export type PumpDeps = {
   settings: OperatorSettings;
@@ -46,10 +53,10 @@ export type PumpDeps = {
   undo: (work: Work, operator: string) => Promise<void>;
   /** A claim's answer that is not a submit: decided, gone, busy, newer or early. */
   notClaimed: (work: Work, result: ClaimResult) => void;
-  /** While the breaker is open: true when another operator took the message. */
-  divert: (lane: Lane, work: Work) => boolean;
-  /** The operator says that the number is another's: true when another operator took the message, once. */
-  reroute: (lane: Lane, work: Work) => boolean;
+  /** While the breaker is not closed: another operator may carry it. */
+  divert: (lane: Lane, work: Work) => Diverted;
+  /** The operator says that the number is another's: what hands the message to the next operator, or null where none may. */
+  reroute: (lane: Lane, work: Work) => (() => void) | null;
   /** Told when a lane's queue shrank: partitions may be resumed. */
   onDrained: (lane: Lane, length: number) => void;
   onSubmitted: (operator: string, lane: Lane, outcome: SubmitOutcome, seconds: number) => void;
@@ -63,17 +70,19 @@ export type Pump = {
   readonly connector: Connector;
   push(lane: Lane, work: Work): void;
   queued(lane: Lane): number;
-  /** Messages that wait for a claim, over all lanes. */
-  readonly waiting: number;
+  /** Messages that wait for a claim. */
+  waiting(): Wanted;
+  /** Messages on their way from the queue to their end. */
+  readonly busy: number;
   /** Something changed: a slot, a token, a link. */
   wake(): void;
   state(): PumpState;
   counters: Counters;
   /**
-   * Stops claiming, hands back what is claimed and not submitted, waits for what is submitted (at most the connector's
-   * timeout), and answers what is left to do.
+   * Stops claiming and waits for what is submitted, at most the connector's timeout.
+   * @param handOver takes each message that is left to do: those that wait at once, the others as their claims are undone
    */
-  close(): Promise<Queued[]>;
+  close(handOver: (queued: Queued) => void): Promise<void>;
 };
 
 /** Of the last half second: what a claim's round trip submits meanwhile. */
@@ -101,31 +110,35 @@ export function createPump(deps: PumpDeps): Pump {
   const { name } = settings;
   const queue = createLaneQueue<Work>();
   const ready = { express: createFifo<Claimed>(), others: createFifo<Claimed>() };
+  const claiming = { express: 0, others: 0 };
+  const submitting = { express: 0, others: 0 };
   const counters: Counters = { accepted: 0, rejected: 0, transient: 0, throttled: 0, unknown: 0, released: 0 };
   const cover = createCover(connector.windowSize);
   const othersMax = Math.max(1, Math.floor(connector.windowSize * (1 - settings.expressShare)));
-  const left: Queued[] = [];
   const tasks = new Set<Promise<void>>();
-  let claiming = 0;
-  let submitting = 0;
-  let othersSubmitting = 0;
-  let closed = false;
+  let handOver: ((queued: Queued) => void) | null = null;
   let restUntil = 0;
+  let downSince: number | null = null;
   let timer: ReturnType<typeof setTimeout> | null = null;
+  let timerAt = Number.POSITIVE_INFINITY;
+
+  const sideOf = (lane: Lane): 'express' | 'others' => (lane === 'express' ? 'express' : 'others');
+  const expressInside = (): number => submitting.express + claiming.express + ready.express.length;
+  const othersInside = (): number => submitting.others + claiming.others + ready.others.length;
 
   const track = (task: Promise<void>): void => {
     tasks.add(task);
     void task.finally(() => tasks.delete(task));
   };
-  const later = (ms: number): void => {
-    if (timer !== null || closed) return;
-    timer = setTimeout(
-      () => {
-        timer = null;
-        wake();
-      },
-      Math.max(1, ms),
-    );
+  const later = (now: number, ms: number): void => {
+    const at = now + Math.max(1, ms);
+    if (handOver || at >= timerAt) return;
+    if (timer) clearTimeout(timer);
+    timerAt = at;
+    timer = setTimeout(() => {
+      timerAt = Number.POSITIVE_INFINITY;
+      wake();
+    }, at - now);
   };
   /** Operators count what they are sent, and that is pages. */
   const takeRate = (now: number, { event }: Work): void => {
@@ -138,18 +151,21 @@ export function createPump(deps: PumpDeps): Pump {
   };
   /** Back to the front of its lane, for another claim. */
   const putBack = (lane: Lane, work: Work): void => {
-    if (closed) left.push({ lane, work });
+    if (handOver) handOver({ lane, work });
     else {
       queue.unshift(lane, work);
       wake();
     }
   };
-  const takeReady = (): Claimed[] => {
-    const all: Claimed[] = [];
+  /** Undoes the claims of what waits for a slot: their time runs, and there may be no slot for long. */
+  const handBackReady = (): void => {
     for (const list of [ready.express, ready.others]) {
-      for (let next = list.shift(); next; next = list.shift()) all.push(next);
+      for (let next = list.shift(); next; next = list.shift()) {
+        const { lane, work } = next;
+        giveBack(work);
+        track(deps.undo(work, name).then(() => putBack(lane, work)));
+      }
     }
-    return all;
   };
 
   const submit = ({ work: { event, attempt }, lane, at }: Claimed): Promise<SubmitOutcome> | SubmitOutcome => {
@@ -167,38 +183,48 @@ export function createPump(deps: PumpDeps): Pump {
     });
   };
 
+  /** What the outcome says of the link and of the rate. */
+  const heed = (now: number, startedMs: number, work: Work, outcome: SubmitOutcome): void => {
+    counters[outcome.kind] += 1;
+    if (outcome.kind === 'released') giveBack(work);
+    else
+      breaker.record(now, outcome.linkFault, {
+        startedMs,
+        lost: 'error' in outcome && outcome.error === 'connection_lost',
+      });
+    if (outcome.kind === 'throttled') rate.throttled(now, outcome.retryAfterMs ?? 0);
+    if (outcome.kind === 'accepted' && outcome.throttled) rate.throttled(now, 0);
+  };
+
   const submitOne = async (claimed: Claimed): Promise<void> => {
     const { work, lane } = claimed;
-    const startedAt = performance.now();
-    submitting += 1;
-    if (lane !== 'express') othersSubmitting += 1;
+    const startedMs = performance.now();
+    submitting[sideOf(lane)] += 1;
     const outcome = await submit(claimed);
     failpoint('dispatcher.after_submit');
     const now = performance.now();
-    submitting -= 1;
-    if (lane !== 'express') othersSubmitting -= 1;
+    submitting[sideOf(lane)] -= 1;
     cover.submitted();
-    counters[outcome.kind] += 1;
-    if (outcome.kind === 'released') giveBack(work);
-    else breaker.record(now, outcome.linkFault);
-    if (outcome.kind === 'throttled') rate.throttled(now, outcome.retryAfterMs ?? 0);
-    if (outcome.kind === 'accepted' && outcome.throttled) rate.throttled(now, 0);
-    deps.onSubmitted(name, lane, outcome, (now - startedAt) / 1_000);
+    heed(now, startedMs, work, outcome);
+    deps.onSubmitted(name, lane, outcome, (now - startedMs) / 1_000);
     wake();
-    if (outcome.kind === 'rejected' && outcome.wrongNetwork && work.reroutedFrom === undefined) {
-      // Refused for good here, so the claim is undone: the next operator's submit is claimed anew.
-      await deps.undo(work, name);
-      if (closed || !deps.reroute(lane, work)) putBack(lane, { ...work, reroutedFrom: name });
-      return;
+    if (outcome.kind === 'rejected' && outcome.wrongNetwork) {
+      const handToNext = deps.reroute(lane, work);
+      if (handToNext) {
+        // Refused for good here, so the claim is undone: the next operator's submit is claimed anew.
+        await deps.undo(work, name);
+        handToNext();
+        return;
+      }
     }
     if ((await deps.settle(work, name, outcome)) === 'again') putBack(lane, work);
   };
 
   const submitReady = (now: number): void => {
-    if (closed) return;
+    if (handOver) return;
     const allowance = breaker.allowance(now);
-    while (connector.free > 0 && submitting < allowance) {
-      const others = othersSubmitting < othersMax ? ready.others : null;
+    while (connector.free > 0 && submitting.express + submitting.others < allowance) {
+      const others = submitting.others < othersMax ? ready.others : null;
       const next = ready.express.shift() ?? others?.shift();
       if (next === undefined) return;
       track(submitOne(next));
@@ -206,7 +232,7 @@ export function createPump(deps: PumpDeps): Pump {
   };
 
   const claimOne = async (lane: Lane, work: Work): Promise<void> => {
-    claiming += 1;
+    claiming[sideOf(lane)] += 1;
     const { event, attempt } = work;
     const at = performance.now();
     failpoint('dispatcher.before_claim');
@@ -221,7 +247,8 @@ export function createPump(deps: PumpDeps): Pump {
       });
       if (result.code === ClaimCode.CLAIMED) {
         failpoint('dispatcher.after_claim');
-        (lane === 'express' ? ready.express : ready.others).push({ work, lane, at });
+        ready[sideOf(lane)].push({ work, lane, at });
+        if (handOver) handBackReady();
       } else {
         giveBack(work);
         deps.notClaimed(work, result);
@@ -234,19 +261,22 @@ export function createPump(deps: PumpDeps): Pump {
       if (!(thrown instanceof AppError && thrown.code === 'unavailable')) await deps.undo(work, name);
       putBack(lane, work);
     } finally {
-      claiming -= 1;
+      claiming[sideOf(lane)] -= 1;
       wake();
     }
   };
 
   const claimMore = (now: number): void => {
-    if (closed || queue.length === 0 || !connector.ready || now < restUntil) return;
+    if (handOver || queue.length === 0 || !connector.ready || now < restUntil) return;
+    const { windowSize } = connector;
     const ahead = cover.size(now, records.claimMs);
-    const target = Math.min(connector.windowSize + ahead, breaker.allowance(now));
-    const free = target - submitting - claiming - ready.express.length - ready.others.length;
-    if (free <= 0) return;
-    for (let room = free; room > 0 && rate.available(now) > 0 && lease.available() > 0; room -= 1) {
-      const next = queue.take(othersSubmitting + ready.others.length < othersMax + ahead);
+    const allowance = breaker.allowance(now);
+    const onTrial = breaker.state(now) === 'half_open';
+    // What the others have claimed takes no room from express: it goes before them wherever they wait.
+    while (expressInside() + submitting.others < windowSize + ahead && expressInside() + othersInside() < allowance) {
+      if (rate.available(now) <= 0 || lease.available() <= 0) return;
+      const othersMay = othersInside() < othersMax + ahead && expressInside() + othersInside() < windowSize + ahead;
+      const next = onTrial ? queue.takeProbe() : queue.take(othersMay);
       if (next === null) return;
       takeRate(now, next.item);
       deps.onDrained(next.lane, queue.lengthOf(next.lane));
@@ -254,57 +284,83 @@ export function createPump(deps: PumpDeps): Pump {
     }
   };
 
-  /** While the breaker is open nothing is submitted: what is claimed goes back, and what may go elsewhere goes there. */
-  const divertAll = (): void => {
-    for (const { work, lane } of takeReady()) track(deps.undo(work, name).then(() => putBack(lane, work)));
-    const staying: Queued[] = [];
-    for (let next = queue.take(true); next; next = queue.take(true)) {
-      if (deps.divert(next.lane, next.item)) deps.onDrained(next.lane, queue.lengthOf(next.lane));
-      else staying.push({ lane: next.lane, work: next.item });
+  /** What waits and need not wait here goes elsewhere, express first; while it is tried again the probes stay. */
+  const divertWaiting = (now: number): void => {
+    const allowance = connector.ready ? breaker.allowance(now) : 0;
+    const staying = Math.max(0, allowance - expressInside() - othersInside());
+    for (const lane of LANES) {
+      const back: Work[] = [];
+      for (let left = queue.lengthOf(lane); left > 0 && queue.length + back.length > staying; left -= 1) {
+        const work = queue.shift(lane) as Work;
+        const diverted = deps.divert(lane, work);
+        if (diverted === 'taken') continue;
+        back.push(work);
+        if (diverted === 'nobody') break;
+      }
+      for (const work of back.reverse()) queue.unshift(lane, work);
+      deps.onDrained(lane, queue.lengthOf(lane));
     }
-    for (const { lane, work } of staying) queue.push(lane, work);
+  };
+
+  /** A link that is not there fails no submit, so the breaker learns of it here. */
+  const watchLink = (now: number): void => {
+    if (connector.ready) {
+      if (downSince !== null) breaker.linkMade(now);
+      downSince = null;
+      return;
+    }
+    handBackReady();
+    downSince ??= now;
+    if (now - downSince < LINK_DOWN_FAULT_MS) return;
+    downSince = now;
+    breaker.record(now, true, { down: true });
   };
 
   const wake = (): void => {
+    if (handOver) return;
     const now = performance.now();
-    if (!closed && breaker.state(now) === 'open') divertAll();
+    watchLink(now);
     submitReady(now);
     claimMore(now);
+    if (breaker.state(now) === 'open') handBackReady();
+    const isWell = connector.ready && breaker.state(now) === 'closed';
+    if (!isWell) {
+      divertWaiting(now);
+      later(now, LOOK_AROUND_MS);
+      return;
+    }
     if (queue.length === 0 && ready.express.length + ready.others.length === 0) return;
-    const wait = Math.max(rate.waitMs(now), breaker.waitMs(now), restUntil - now);
-    if (wait > 0) later(wait);
+    const wait = Math.max(rate.waitMs(now), restUntil - now);
+    if (wait > 0) later(now, wait);
   };
+  // A link may go and come while nothing is on its way.
+  const look = setInterval(() => wake(), LOOK_MS);
 
   return {
     name,
     connector,
     push: queue.push,
     queued: queue.lengthOf,
-    get waiting() {
-      return queue.length;
+    waiting: () => ({ express: queue.lengthOf('express'), others: queue.lengthOf('normal') + queue.lengthOf('bulk') }),
+    get busy() {
+      return expressInside() + othersInside();
     },
     wake,
     counters,
     state: () => ({
       queued: { express: queue.lengthOf('express'), normal: queue.lengthOf('normal'), bulk: queue.lengthOf('bulk') },
       claimed: ready.express.length + ready.others.length,
-      claiming,
-      submitting,
+      claiming: claiming.express + claiming.others,
+      submitting: submitting.express + submitting.others,
     }),
-    close: async () => {
-      closed = true;
+    close: async (take) => {
+      handOver = take;
+      clearInterval(look);
       if (timer) clearTimeout(timer);
-      const handBack = (): Promise<unknown> => {
-        const all = takeReady();
-        left.push(...all);
-        return Promise.all(all.map(({ work }) => deps.undo(work, name)));
-      };
-      await handBack();
+      for (let next = queue.take(true); next; next = queue.take(true)) take({ lane: next.lane, work: next.item });
+      handBackReady();
       await connector.close();
       while (tasks.size > 0) await Promise.all(tasks);
-      await handBack();
-      for (let next = queue.take(true); next; next = queue.take(true)) left.push({ lane: next.lane, work: next.item });
-      return left;
     },
   };
 }

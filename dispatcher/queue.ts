@@ -47,6 +47,15 @@ export function createLaneQueue<T>() {
     },
     push: (lane: Lane, item: T): void => lanes[lane].push(item),
     unshift: (lane: Lane, item: T): void => lanes[lane].unshift(item),
+    shift: (lane: Lane): T | undefined => lanes[lane].shift(),
+    /** The next message for a link that is on trial: what hurries goes last. */
+    takeProbe: (): { lane: Lane; item: T } | null => {
+      for (const lane of ['bulk', 'normal', 'express'] as const) {
+        const item = lanes[lane].shift();
+        if (item !== undefined) return { lane, item };
+      }
+      return null;
+    },
     /**
      * The next message to go.
      * @param othersMay whether a message that is not express may take a slot now

@@ -1,0 +1,33 @@
+/** What of each operator is a level rather than a count: read when the metrics are asked for. */
+import type { Metrics } from '../shared/metrics.ts';
+import { LANES } from '../shared/topics.ts';
+import type { BreakerState } from './breaker.ts';
+import type { Line } from './dispatch.ts';
+
+const BREAKER: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };
+
+export function measureLines(metrics: Metrics, lines: () => Line[]): void {
+  const level = (noun: string, help: string, read: (line: Line) => number): void => {
+    metrics.gauge(noun, help, ['operator'], (gauge) => {
+      gauge.reset();
+      for (const line of lines()) gauge.set({ operator: line.settings.name }, read(line));
+    });
+  };
+  level('breaker_state', '0 closed, 1 half-open, 2 open', ({ breaker }) => BREAKER[breaker.state(performance.now())]);
+  level('ready_operators', '1 when it can be submitted to', ({ pump }) => (pump.connector.ready ? 1 : 0));
+  level(
+    'bound_binds',
+    'SMPP binds that are bound',
+    ({ pump }) => pump.connector.state().binds.filter(({ state }) => state === 'bound').length,
+  );
+  level('window_slots', 'submits that may be in flight', ({ pump }) => pump.connector.windowSize);
+  level('inflight_submits', 'submits in flight', ({ pump }) => pump.connector.state().inflight);
+  level('rate_per_second', 'submits a second after throttling; 0 is unlimited', ({ rate }) =>
+    rate.perSecond(performance.now()),
+  );
+  metrics.gauge('queued_messages', 'messages that wait in this process', ['operator', 'lane'], (gauge) => {
+    gauge.reset();
+    for (const { settings, pump } of lines())
+      for (const lane of LANES) gauge.set({ operator: settings.name, lane }, pump.queued(lane));
+  });
+}
