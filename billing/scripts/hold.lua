@@ -11,6 +11,18 @@ for _ = 1, tonumber(take()) do unbox[#unbox + 1] = take() end
 
 local boxed = {}
 
+-- Each account is read once a call; what the call's earlier groups changed is in hand, and written at the end.
+local accounts = {}
+local function account_of(user)
+  local a = accounts[user]
+  if not a then
+    local f = redis.call('HMGET', account(user), 'available', 'open')
+    a = { available = tonumber(f[1] or '0'), open = tonumber(f[2] or '0') }
+    accounts[user] = a
+  end
+  return a
+end
+
 local function hold_item(user, available)
   local id, price, valid_until, event = take(), tonumber(take()), take(), take()
   local record = message(id)
@@ -37,31 +49,27 @@ for g = 1, tonumber(take()) do
     if first.hash ~= hash then replies[g] = { 2, 0, '', {}, {} }
     else replies[g] = { 1, 0, first.batch, {}, first.answers } end
   else
-    local available = tonumber(redis.call('HGET', account(user), 'available') or '0')
-    local codes, answers, sum, held, accepted = {}, {}, 0, 0, 0
+    local a = account_of(user)
+    local codes, answers, accepted = {}, {}, 0
     for i = 1, n do
-      local code, price = hold_item(user, available)
+      local code, price = hold_item(user, a.available)
       local answer = take()
       codes[i] = code
       answers[i] = code == 0 and answer or ''
       if code == 0 then accepted = accepted + 1 end
       if price > 0 then
-        available, sum, held = available - price, sum + price, held + 1
+        a.available, a.open = a.available - price, a.open + 1
+        change(user, -price, price, 0, 1)
       end
-    end
-    local open = 0
-    if held > 0 then
-      redis.call('HINCRBY', account(user), 'available', num(-sum))
-      redis.call('HINCRBY', account(user), 'held', num(sum))
-      open = redis.call('HINCRBY', account(user), 'open', num(held))
     end
     if known_key and accepted > 0 then
       redis.call('SET', known_key, cjson.encode({ hash = hash, batch = batch, answers = answers }), 'PX', KEY_TTL_MS)
     end
-    replies[g] = { 0, open, batch, codes, {} }
+    replies[g] = { 0, a.open, batch, codes, {} }
   end
 end
 
 if #boxed > 0 then each_piece('ZADD', OUTBOX, boxed) end
+write_changes()
 write_indexes()
 return replies

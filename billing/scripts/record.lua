@@ -103,16 +103,19 @@ end
 
 -- The moves of a record.
 
-local function decide_sent(id, r, now, operator, ids, amount, flags)
+-- Answers what outcome_of would: this is the way of nearly every message, and it spares reading the record once more.
+local function decide_sent(id, r, now, attempt, operator, ids, amount, flags)
   local price = tonumber(r.price)
   local posted = price
   if amount > 0 and amount < price then posted = amount end
+  local version, decided_at = num(r.version + 1), num(now)
   redis.call('HDEL', message(id), 'event', 'owner', 'claim_until', 'wait_until', 'not_before')
-  redis.call('HSET', message(id), 'state', 'sent', 'version', num(r.version + 1), 'operator', operator, 'ids', ids,
-    'posted', num(posted), 'flags', flags, 'error', '', 'decided_at', num(now))
+  redis.call('HSET', message(id), 'state', 'sent', 'version', version, 'attempt', num(attempt), 'operator', operator,
+    'ids', ids, 'posted', num(posted), 'flags', flags, 'error', '', 'decided_at', decided_at)
   change(r.user, price - posted, -price, posted, -1)
   unbox[#unbox + 1] = id
   due_at(id, now + PUBLISH_GRACE_MS)
+  return { 'sent', version, num(attempt), operator, ids, num(posted), '', flags, decided_at, '', r.user, '', '' }
 end
 
 local function decide_failed(id, r, now, reason, flags, dead)

@@ -1,6 +1,6 @@
 -- Settle: decides what became of claimed messages and moves the money in the same step. The first decision wins.
 -- ARGV  owner,  n, n * (id, version)                                               outcomes that Kafka confirmed
---       n, n * (id, attempt, outcome, operator, operator ids by comma, amount, error, flags by comma)
+--       n, n * (id, attempt, outcome, operator, operator ids by line, amount, error, flags by comma)
 --   outcome 0 sent, 1 rejected, 2 transient, 3 unknown, 4 released
 -- answers  per item: { applied 0|1, outcome... } with outcome as record.lua gives it when there is one to publish
 local now = now_ms()
@@ -34,20 +34,19 @@ for i = 1, tonumber(take()) do
     replies[i] = { 1 }
   else
     for flag in string.gmatch(flags, '[^,]+') do r.flags = join(r.flags, flag) end
-    redis.call('HDEL', message(id), 'owner')
     if outcome == 0 then
       -- The first attempt's acceptance, found out before the second was submitted: nothing was doubled. Of later attempts
       -- nobody knows here whether one before them was accepted as well.
       if attempt == 1 and r.attempt == 2 and r.state == 'held' then r.flags = without(r.flags, 'perhaps_double') end
-      redis.call('HSET', message(id), 'attempt', num(attempt))
-      decide_sent(id, r, now, operator, ids, amount, r.flags)
+      replies[i] = { 1, unpack(decide_sent(id, r, now, attempt, operator, ids, amount, r.flags)) }
     else
+      redis.call('HDEL', message(id), 'owner')
       redis.call('HSET', message(id), 'operator', operator, 'ids', ids)
       if outcome == 1 then decide_failed(id, r, now, reason, r.flags, false)
       elseif outcome == 2 then fail_or_retry(id, r, now, reason, r.flags, r.flags)
       else become_unknown(id, r, now, reason) end
+      replies[i] = { 1, unpack(outcome_of(id)) }
     end
-    replies[i] = { 1, unpack(outcome_of(id)) }
   end
 end
 
