@@ -39,6 +39,8 @@ export type Stack = Api & {
   dir: string;
   simulator: Simulator;
   servers: StackServers;
+  /** The environment of every service. */
+  readonly settings: Readonly<Record<string, string>>;
   /** The operators file that the services watch. */
   readonly operators: OperatorsSpec;
   writeOperators(spec: unknown): void;
@@ -82,7 +84,8 @@ const PORTS: Readonly<Record<ServiceName, readonly string[]>> = {
 
 const COMMANDS: Readonly<Record<Runtime, { command: string; args: string[] }>> = {
   bun: { command: process.execPath, args: ['run', 'index.ts'] },
-  deno: { command: join(ROOT, 'node_modules', '.bin', 'deno'), args: ['run', '-A', 'index.ts'] },
+  // The program itself: what stands in .bin only starts it, and would be ended in its place.
+  deno: { command: join(ROOT, 'node_modules', 'deno', 'deno'), args: ['run', '-A', 'index.ts'] },
 };
 
 /** Only what a program needs at all: no setting of the person who runs the tests. */
@@ -143,7 +146,7 @@ async function openStack(
 ): Promise<Stack> {
   const ports = await portsEnv();
   const operatorsFile = join(dir, 'operator.json');
-  let operators = operatorsSpec(simulator.httpUrl, patches);
+  let operators = operatorsSpec(simulator.httpUrl, patches, simulator.smppPort);
   const writeOperators = (spec: unknown): void => writeFileSync(operatorsFile, JSON.stringify(spec, null, 2));
   writeOperators(operators);
   const urlOf = (service: ServiceName): string => `http://127.0.0.1:${ports[PORTS[service][0] as string]}`;
@@ -216,6 +219,7 @@ async function openStack(
     dir,
     simulator,
     servers,
+    settings,
     get operators() {
       return structuredClone(operators);
     },
