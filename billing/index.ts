@@ -92,6 +92,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
       metrics,
       health,
       guard,
+      secure: credentials.tls !== null,
     },
     { redis, scripts, publish: ledgerPublisher(redis, producer, log) },
     (userId) => askReport(call, config.REPORT_URL, userId),

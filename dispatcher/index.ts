@@ -160,6 +160,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
       metrics,
       health,
       guard,
+      secure: credentials.tls !== null,
     },
     { dispatch: opened, onReceipt, ported, operators: () => operators.value },
   );

@@ -101,6 +101,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
       metrics,
       health,
       guard,
+      secure: credentials.tls !== null,
     },
     deps,
     billing,

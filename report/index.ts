@@ -37,7 +37,16 @@ export async function start(config: Config, scope: Scope, log: Log) {
   const description = 'What became of each message and what it cost: reports, summaries, statements, dead letters.';
   const guard = openGuard(credentials, redis, { access: ACCESS, log, metrics });
   const door = reportDoor(
-    { service: 'report', title: 'JSMS report', description, log, metrics, health, guard },
+    {
+      service: 'report',
+      title: 'JSMS report',
+      description,
+      log,
+      metrics,
+      health,
+      guard,
+      secure: credentials.tls !== null,
+    },
     { store, watermark, resend: resendThrough(config.GATEWAY_URL, internalFetch(credentials)) },
   );
   const { tls } = credentials;

@@ -2,9 +2,9 @@
  * What a service shows to others and asks of them: keys between services, certificates, logins of the servers below. Read once
  * at the start; none of it is ever part of a log line or of an error.
  */
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
-import { createSecureContext } from 'node:tls';
 import { type Addresses, parseAddresses } from './addresses.ts';
 import { type COMMON, ConfigError, choice, secret, text, type Values } from './config.ts';
 import { fetchTrusting } from './runtime.ts';
@@ -80,9 +80,9 @@ export function readAuthority(file: string): string | null {
 }
 
 function belongTogether({ cert, key }: Tls): boolean {
+  const spki = (publicKey: KeyObject): string => publicKey.export({ type: 'spki', format: 'der' }).toString('base64');
   try {
-    createSecureContext({ cert, key });
-    return true;
+    return spki(new X509Certificate(cert).publicKey) === spki(createPublicKey(createPrivateKey(key)));
   } catch {
     return false;
   }

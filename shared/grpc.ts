@@ -2,7 +2,9 @@
  * gRPC: the billing contract from its .proto, a client whose calls always end, and a server that drains. Where keys are
  * required each call shows the services' own key; TLS where billing has a certificate.
  */
+import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { BillingMethod, BillingMethods } from './billing.ts';
@@ -11,6 +13,8 @@ import type { Tls } from './credentials.ts';
 import { AppError, type ErrorCode, toAppError } from './error.ts';
 import { hashOf, isSameKey } from './keys.ts';
 import { errorFields, type Log } from './log.ts';
+import { runtimeName } from './runtime.ts';
+import { openTlsFront, type TlsFront } from './tls-front.ts';
 
 // What it would print on stderr as plain text is thrown or logged here as well.
 grpc.setLogVerbosity(grpc.logVerbosity.NONE);
@@ -71,13 +75,20 @@ export function connectBilling(
 ): BillingClient {
   const { Billing } = loadBilling();
   const [, scheme = 'grpc', place = address] = /^(grpcs?):\/\/(.*)$/.exec(address) ?? [];
-  const channel =
-    scheme === 'grpcs'
-      ? grpc.credentials.createSsl(ca === null ? null : Buffer.from(ca))
-      : grpc.credentials.createInsecure();
+  const secure = scheme === 'grpcs';
+  const ip = place.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+  const byAddress = secure && isIP(ip) !== 0;
+  // An address is no name that TLS could ask for: grpc-js would ask for it and fail, so the certificate is held to it by hand.
+  const identity = byAddress
+    ? { checkServerIdentity: (_: string, certificate: PeerCertificate) => checkServerIdentity(ip, certificate) }
+    : {};
+  const channel = secure
+    ? grpc.credentials.createSsl(ca === null ? null : Buffer.from(ca), null, null, identity)
+    : grpc.credentials.createInsecure();
   const metadata = new grpc.Metadata();
   if (key !== undefined) metadata.set(AUTHORIZATION, `Bearer ${key}`);
   const client = new Billing(place, channel, {
+    ...(byAddress ? { 'grpc.ssl_target_name_override': 'billing' } : {}),
     'grpc.keepalive_time_ms': 10_000,
     'grpc.keepalive_timeout_ms': 5_000,
     'grpc.max_receive_message_length': MESSAGE_MAX_BYTES,
@@ -146,6 +157,12 @@ const STATUS: Partial<Record<ErrorCode, grpc.status>> = {
   invalid_request: grpc.status.INVALID_ARGUMENT,
 };
 
+function serverCredentials(tls: Tls | null): grpc.ServerCredentials {
+  if (tls === null) return grpc.ServerCredentials.createInsecure();
+  const pair = { cert_chain: Buffer.from(tls.cert), private_key: Buffer.from(tls.key) };
+  return grpc.ServerCredentials.createSsl(null, [pair]);
+}
+
 /** Whether a call shows one of the services' keys. */
 function isOurs(metadata: grpc.Metadata, hashes: readonly Buffer[]): boolean {
   const shown = String(metadata.get(AUTHORIZATION)[0] ?? '');
@@ -189,32 +206,35 @@ export async function serveBilling(
     };
   }
   server.addService(loadBilling().Billing.service, implementation);
-  const bound = await new Promise<number>((resolve, reject) => {
-    const credentials =
-      tls === null
-        ? grpc.ServerCredentials.createInsecure()
-        : grpc.ServerCredentials.createSsl(null, [
-            { cert_chain: Buffer.from(tls.cert), private_key: Buffer.from(tls.key) },
-          ]);
-    server.bindAsync(`${host}:${port}`, credentials, (error, at) => {
-      if (error)
-        reject(
-          new Error(`${host}:${port} cannot be listened on (is it taken?); set BILLING_GRPC_PORT to a free port`, {
-            cause: error,
-          }),
-        );
-      else resolve(at);
+  const taken = (cause: unknown): Error =>
+    new Error(`${host}:${port} cannot be listened on (is it taken?); set BILLING_GRPC_PORT to a free port`, { cause });
+  const bind = (address: string, credentials: grpc.ServerCredentials): Promise<number> =>
+    new Promise((resolve, reject) => {
+      server.bindAsync(address, credentials, (error, at) => (error ? reject(taken(error)) : resolve(at)));
     });
-  });
+  let front: TlsFront | null = null;
+  let bound: number;
+  if (tls !== null && runtimeName === 'deno') {
+    const inner = await bind('127.0.0.1:0', grpc.ServerCredentials.createInsecure());
+    front = await openTlsFront(tls, host, port, inner, ['h2']).catch((thrown) => {
+      server.forceShutdown();
+      throw taken(thrown);
+    });
+    bound = front.port;
+  } else {
+    bound = await bind(`${host}:${port}`, serverCredentials(tls));
+  }
   return {
     port: bound,
-    close: () =>
-      new Promise((resolve) => {
+    close: async () => {
+      await new Promise<void>((resolve) => {
         const force = setTimeout(() => server.forceShutdown(), 5_000);
         server.tryShutdown(() => {
           clearTimeout(force);
           resolve();
         });
-      }),
+      });
+      front?.close();
+    },
   };
 }

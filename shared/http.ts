@@ -27,6 +27,8 @@ export type DoorOptions = {
   health: () => Health | Promise<Health>;
   /** Who may call what; null: anybody everything, which only the loopback may be offered. */
   guard?: Guard | null;
+  /** It will be listened to with TLS. */
+  secure?: boolean;
 };
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -156,10 +158,20 @@ export function requestIdOf(request: Request): string {
 const nets = new WeakMap<object, (thrown: unknown, request: Request) => Response>();
 
 /** The base of a service's HTTP door: add routes to it, then `listen`. */
-export function createDoor({ service, title, description, log, metrics, health, guard = null }: DoorOptions) {
+export function createDoor({
+  service,
+  title,
+  description,
+  log,
+  metrics,
+  health,
+  guard = null,
+  secure = false,
+}: DoorOptions) {
   const refused = metrics.counter('http_refused_total', 'requests answered with a problem, by code', ['code']);
-  // standardHostname: otherwise a host name of three letters or less is cut wrong, and every path under it is not found.
-  const door = new Elysia({ name: service, normalize: false, aot: true, handler: { standardHostname: false } });
+  // Elysia looks for the path from the 8th letter of a URL on (a host name of three letters or less is as good as any), or from
+  // the 12th, which is right behind https:// and wrong behind http:// with such a name.
+  const door = new Elysia({ name: service, normalize: false, aot: true, handler: { standardHostname: secure } });
   const refuse = (code: string | number, error: unknown, request: Request): Response => {
     const problem = fromElysia(code, error);
     const requestId = requestIdOf(request);
