@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { loadScripts, type Scripts, TIMES } from '../../billing/scripts.ts';
 import { TAGS, tagOf } from '../../billing/shard.ts';
-import { newId } from '../../shared/id.ts';
+import { idTimeMs, newId } from '../../shared/id.ts';
 import { faultsOf, readShard, type Shard } from '../support/coherence.ts';
 import * as model from './model.ts';
 import { type OwnRedis, startOwnRedis } from './own-redis.ts';
@@ -46,21 +46,21 @@ const topup = fc.record({
   /** An amount, or all that is available (and one more), or up to the bound (and one more). */
   amount: fc.oneof(fc.integer({ min: -40, max: 120 }), fc.constantFrom('all', 'over', 'bound', 'past')),
 });
-const hold = fc.record({
-  do: kind('hold'),
+const item = fc.record({
+  price: fc.integer({ min: 1, max: 60 }),
+  ageMs: fc.constantFrom(0, 0, 0, 60_000, 60_001, -60_000, -60_001),
+  again: fc.option(pick, { freq: 4 }),
+});
+const group = fc.record({
   user,
   key: fc.constantFrom('', '', 'k0', 'k1'),
   hash: fc.constantFrom('h0', 'h1'),
   validMs: fc.constantFrom(2_000, 20_000, 86_400_000, 86_400_000),
-  items: fc.array(
-    fc.record({
-      price: fc.integer({ min: 1, max: 60 }),
-      ageMs: fc.constantFrom(0, 0, 0, 60_000, 60_001, -60_000, -60_001),
-      again: fc.option(pick, { freq: 4 }),
-    }),
-    { minLength: 1, maxLength: 3 },
-  ),
+  items: fc.array(item, { minLength: 1, maxLength: 3 }),
 });
+const hold = fc.record({ do: kind('hold'), groups: fc.array(group, { minLength: 1, maxLength: 3 }) });
+/** How often the same item stands in one call. */
+const times = fc.constantFrom(1, 1, 1, 2);
 const claim = fc.record({
   do: kind('claim'),
   pick,
@@ -69,8 +69,9 @@ const claim = fc.record({
   ttl: fc.constantFrom(1_000, 20_000),
   resend: fc.boolean(),
   waitMs: fc.constantFrom(0, 2_000, 60_000),
+  times,
 });
-const settle = fc.record({ do: kind('settle'), pick, attempt, owner, outcome, share, flags });
+const settle = fc.record({ do: kind('settle'), pick, attempt, owner, outcome, share, flags, times });
 /** As a dispatcher goes on: waits until it may, claims and settles. */
 const goOn = fc.record({ do: kind('go on'), pick, owner, outcome, share, flags, resend: fc.boolean() });
 const confirm = fc.record({
@@ -138,56 +139,76 @@ async function moveClock({ world }: Run, ms: number): Promise<void> {
 
 async function takeHold(run: Run, s: Extract<Step, { do: 'hold' }>): Promise<void> {
   const { world, ids } = run;
-  const items = s.items.map(({ price, ageMs, again }) => {
-    const madeAt = world.now - ageMs;
-    const id = again === null || ids.length === 0 ? `${newId(madeAt).slice(0, -3)}000` : idAt(run, again);
-    return {
-      id,
-      madeAt: Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16),
-      price,
-      validUntil: world.now + s.validMs,
-    };
+  const groups = s.groups.map(({ items, validMs, ...group }) => ({
+    ...group,
+    items: items.map(({ price, ageMs, again }) => {
+      const madeAt = world.now - ageMs;
+      const id = again === null || ids.length === 0 ? `${newId(madeAt).slice(0, -3)}000` : idAt(run, again);
+      return { id, madeAt: idTimeMs(id), price, validUntil: world.now + validMs };
+    }),
+  }));
+  const args = groups.flatMap(({ user, key, hash, items }) => [
+    ...[user, key, hash, 'batch', items.length],
+    ...items.flatMap(({ id, price, validUntil }) => [id, price, validUntil, `{"id":"${id}"}`, `answer ${id}`]),
+  ]);
+  const replies = (await scripts.hold(TAG, 0, groups.length, ...args)) as [
+    number,
+    number,
+    string,
+    number[],
+    string[],
+  ][];
+  const wanted = groups.map(({ user, key, hash, items }) => {
+    const [outcome, codes] = model.hold(world, user, key, hash, items);
+    if (outcome === 1) return [outcome, 0, [], codes.map((code) => code === 0)];
+    return [outcome, outcome === 0 ? (world.accounts.get(user)?.open ?? 0) : 0, codes, []];
   });
-  const args = items.flatMap(({ id, price, validUntil }) => [id, price, validUntil, `{"id":"${id}"}`, `answer ${id}`]);
-  const [reply] = (await scripts.hold(TAG, 0, 1, s.user, s.key, s.hash, 'batch', items.length, ...args)) as [
-    [number, number, string, number[], string[]],
-  ];
-  const fresh = items.filter(({ id }) => !world.messages.has(id));
-  const [outcome, codes] = model.hold(world, s.user, s.key, s.hash, items);
-  for (const { id } of fresh) if (world.messages.has(id) && !ids.includes(id)) ids.push(id);
-  expect(reply[0]).toBe(outcome);
-  if (outcome === 0) expect(reply[3]).toEqual(codes);
-  if (outcome === 1) expect(reply[4].map((answer) => answer !== '')).toEqual(codes.map((code) => code === 0));
+  for (const id of world.messages.keys()) if (!ids.includes(id)) ids.push(id);
+  const told = replies.map(([outcome, open, , codes, answers]) => [
+    outcome,
+    open,
+    codes,
+    answers.map((text) => text !== ''),
+  ]);
+  expect(told).toEqual(wanted);
 }
 
 async function takeClaim(run: Run, s: Extract<Step, { do: 'claim' }>): Promise<void> {
   const { world } = run;
   const id = idAt(run, s.pick);
   const wanted = attemptOf(run, id, s.attempt);
-  const item = [id, wanted, 'OP', s.resend ? 1 : 0, s.waitMs];
-  const [reply] = (await scripts.claim(TAG, s.owner, s.ttl, 0, 1, ...item)) as [[number, ...string[]]];
-  const before = world.messages.get(id);
-  const wasPending = before !== undefined && before.version > before.published;
-  const code = model.claim(world, id, wanted, s.owner, s.ttl, s.resend, s.waitMs);
-  expect(reply[0]).toBe(code);
-  const m = world.messages.get(id);
-  if (code === 2 || (code === 4 && wasPending)) expect(outcomeIn(reply.slice(1) as string[])).toEqual(outcomeOf(m));
-  else if (code === 5) expect(Number(reply[1])).toBe((m as model.Message).notBefore - world.now);
-  else expect(reply).toHaveLength(1);
+  const items = Array(s.times)
+    .fill([id, wanted, 'OP', s.resend ? 1 : 0, s.waitMs])
+    .flat();
+  const replies = (await scripts.claim(TAG, s.owner, s.ttl, 0, s.times, ...items)) as [number, ...string[]][];
+  for (const reply of replies) {
+    const before = world.messages.get(id);
+    const wasPending = before !== undefined && before.version > before.published;
+    const code = model.claim(world, id, wanted, s.owner, s.ttl, s.resend, s.waitMs);
+    expect(reply[0]).toBe(code);
+    const m = world.messages.get(id);
+    if (code === 2 || (code === 4 && wasPending)) expect(outcomeIn(reply.slice(1) as string[])).toEqual(outcomeOf(m));
+    else if (code === 5) expect(Number(reply[1])).toBe((m as model.Message).notBefore - world.now);
+    else expect(reply).toHaveLength(1);
+  }
 }
 
 async function takeSettle(run: Run, s: Extract<Step, { do: 'settle' }>): Promise<void> {
   const { world } = run;
   const id = idAt(run, s.pick);
   const of = attemptOf(run, id, s.attempt);
-  const item = [id, of, s.outcome, 'OP', 'x,y', s.share, 'why', s.flags.join(',')];
-  const [reply] = (await scripts.settle(TAG, s.owner, 0, 1, ...item)) as [[number, ...string[]]];
-  const applied = model.settle(world, id, of, s.outcome, s.owner, s.share, 'why', s.flags);
-  expect(reply[0]).toBe(applied ? 1 : 0);
-  const m = world.messages.get(id);
-  const told = applied ? s.outcome !== 4 : m !== undefined && (model.isDecided(m) || m.version > m.published);
-  if (told) expect(outcomeIn(reply.slice(1) as string[])).toEqual(outcomeOf(m));
-  else expect(reply).toHaveLength(1);
+  const items = Array(s.times)
+    .fill([id, of, s.outcome, 'OP', 'x,y', s.share, 'why', s.flags.join(',')])
+    .flat();
+  const replies = (await scripts.settle(TAG, s.owner, 0, s.times, ...items)) as [number, ...string[]][];
+  for (const reply of replies) {
+    const applied = model.settle(world, id, of, s.outcome, s.owner, s.share, 'why', s.flags);
+    expect(reply[0]).toBe(applied ? 1 : 0);
+    const m = world.messages.get(id);
+    const told = applied ? s.outcome !== 4 : m !== undefined && (model.isDecided(m) || m.version > m.published);
+    if (told) expect(outcomeIn(reply.slice(1) as string[])).toEqual(outcomeOf(m));
+    else expect(reply).toHaveLength(1);
+  }
 }
 
 async function takeStep(run: Run, s: Step): Promise<void> {
@@ -204,8 +225,8 @@ async function takeStep(run: Run, s: Step): Promise<void> {
   else if (s.do === 'go on') {
     const m = world.messages.get(idAt(run, s.pick));
     if (m?.state === 'held') await moveClock(run, Math.max(0, m.notBefore - world.now));
-    await takeClaim(run, { ...s, do: 'claim', attempt: 0, ttl: 20_000, waitMs: 60_000 });
-    await takeSettle(run, { ...s, do: 'settle', attempt: 0 });
+    await takeClaim(run, { ...s, do: 'claim', attempt: 0, ttl: 20_000, waitMs: 60_000, times: 1 });
+    await takeSettle(run, { ...s, do: 'settle', attempt: 0, times: 1 });
   } else if (s.do === 'confirm') {
     const id = idAt(run, s.pick);
     const version = (world.messages.get(id)?.version ?? 0) - (s.stale ? 1 : 0);
