@@ -47,10 +47,12 @@ export function readRows(
  * repeats.
  */
 export async function readPage(store: Store, userId: string, filter: Filter, limit: number, cursor?: string) {
-  const [rows, counts] = await Promise.all([
-    readRows(store, userId, filter, limit + 1, cursor === undefined ? undefined : decodeIdCursor(cursor)),
-    readCounts(store, userId, filter),
-  ]);
+  const from = cursor === undefined ? undefined : decodeIdCursor(cursor);
+  // One snapshot: a page never shows a message that its counts do not count.
+  const [rows, counts] = await store.sql.begin('isolation level repeatable read read only', async (tx) => {
+    const frozen: Store = { ...store, sql: tx as unknown as Sql };
+    return [await readRows(frozen, userId, filter, limit + 1, from), await readCounts(frozen, userId, filter)] as const;
+  });
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return {
