@@ -10,6 +10,7 @@ import { AMOUNT_MAX_RIALS, TOTAL_MAX_RIALS } from '../../shared/money.ts';
 import { assertCoherent } from '../support/coherence.ts';
 import { type Answer, type Ask, ask } from '../support/http.ts';
 import { infra } from '../support/infra.ts';
+import { until } from '../support/poll.ts';
 import { callsOn } from './calls.ts';
 import { dumpOf, type OwnRedis, quiet, startOwnRedis } from './own-redis.ts';
 
@@ -396,12 +397,12 @@ test('while Redis is away every route says so, and the service is not ready', as
   await charge('123?amount=5');
   await own.server.kill();
   const away = async (): Promise<boolean> => (await call('GET', '/health/ready')).status === 503;
-  while (!(await away()));
+  await until('the service is not ready', away);
   expectProblem(await charge('123?amount=5'), 'unavailable', 503);
   expectProblem(await call('GET', '/balance/123'), 'unavailable', 503);
   expectProblem(await call('GET', '/audit/123'), 'unavailable', 503);
   await own.server.restart();
-  while (await away());
+  await until('the service is ready again', async () => !(await away()));
   expect((await call('GET', '/balance/123')).json as unknown).toMatchObject({ available: 5 });
   await assertCoherent(own.url);
 });

@@ -8,6 +8,7 @@ import type { AppError } from '../../shared/error.ts';
 import { newId } from '../../shared/id.ts';
 import { AMOUNT_MAX_RIALS, TOTAL_MAX_RIALS } from '../../shared/money.ts';
 import { assertCoherent } from '../support/coherence.ts';
+import { until } from '../support/poll.ts';
 import { type Calls, callsOn } from './calls.ts';
 import { dumpOf, type OwnRedis, startOwnRedis } from './own-redis.ts';
 
@@ -249,7 +250,10 @@ test('a message is submitted at most four times, then it fails and is refunded',
   const outcomes: string[] = [];
   for (const attempt of [1, 2, 3, 4]) {
     // The waits of this file are 1 ms; Redis' clock may still stand in the same one.
-    while ((await billing.claim('a', id, { attempt })).code === ClaimCode.EARLY);
+    await until(
+      'it may be claimed',
+      async () => (await billing.claim('a', id, { attempt })).code === ClaimCode.CLAIMED,
+    );
     const { outcome, retry_number } = await billing.settle('a', id, {
       attempt,
       outcome: Outcome.TRANSIENT,
