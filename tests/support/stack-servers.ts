@@ -5,6 +5,7 @@
 import { Kafka, logLevel } from 'kafkajs';
 import postgres from 'postgres';
 import { startKafka } from '../../local/servers/kafka.ts';
+import { startPostgres } from '../../local/servers/postgres.ts';
 import { startRedis } from '../../local/servers/redis.ts';
 import type { LocalServer } from '../../local/servers/server-process.ts';
 import { infra } from './infra.ts';
@@ -16,6 +17,8 @@ export type StackServers = {
   databaseUrl: string;
   /** Only where the stack has a Kafka of its own. */
   kafka: LocalServer | null;
+  /** Only where the stack has a PostgreSQL of its own. */
+  postgres: LocalServer | null;
   close(): Promise<void>;
 };
 
@@ -63,21 +66,26 @@ async function createDatabase(serverUrl: string, name: string): Promise<{ url: s
 let databases = 0;
 
 /** @param dir where the stack's own servers keep their data and their pid files */
-export async function startStackServers(dir: string, { ownKafka }: { ownKafka: boolean }): Promise<StackServers> {
+export async function startStackServers(
+  dir: string,
+  { ownKafka, ownPostgres }: { ownKafka: boolean; ownPostgres: boolean },
+): Promise<StackServers> {
   const shared = infra();
   const name = `stack_${process.pid}_${Date.now()}_${++databases}`;
-  const [kafka, redis, database] = await Promise.all([
+  const [kafka, redis, postgresql, database] = await Promise.all([
     ownKafka ? startKafka({ dir, heapMb: 384 }) : emptyKafka(shared.kafkaBrokers).then(() => null),
     startRedis({ dir }),
-    createDatabase(shared.databaseUrl, name),
+    ownPostgres ? startPostgres({ dir }) : null,
+    ownPostgres ? null : createDatabase(shared.databaseUrl, name),
   ]);
   return {
     kafkaBrokers: kafka?.address ?? shared.kafkaBrokers,
     redis,
-    databaseUrl: database.url,
+    databaseUrl: postgresql?.address ?? (database as { url: string }).url,
     kafka,
+    postgres: postgresql,
     close: async () => {
-      await Promise.all([kafka?.kill(), redis.kill(), database.drop()]);
+      await Promise.all([kafka?.kill(), redis.kill(), postgresql?.stop(), database?.drop()]);
     },
   };
 }

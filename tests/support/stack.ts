@@ -30,6 +30,8 @@ export type StackOptions = {
   runtime?: Runtime;
   /** A Kafka of its own, for tests that end it. */
   ownKafka?: boolean;
+  /** A PostgreSQL of its own, likewise. */
+  ownPostgres?: boolean;
 };
 
 export type LogLine = { time: string; level: string; service: string; event: string } & Record<string, unknown>;
@@ -128,7 +130,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const simulator = await startSimulator({ httpPort: 0, smppPort: 0 });
   let servers: StackServers | null = null;
   try {
-    servers = await startStackServers(dir, { ownKafka: options.ownKafka ?? false });
+    servers = await startStackServers(dir, {
+      ownKafka: options.ownKafka ?? false,
+      ownPostgres: options.ownPostgres ?? false,
+    });
     return await openStack(dir, simulator, servers, options);
   } catch (thrown) {
     await simulator.close();
