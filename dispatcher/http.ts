@@ -1,7 +1,7 @@
 /** The dispatcher's HTTP door: operators, receipts of HTTP operators. */
 import { Type } from '@sinclair/typebox';
 import { AppError } from '../shared/error.ts';
-import { createDoor, type DoorOptions, documented, jsonBody } from '../shared/http.ts';
+import { createDoor, type DoorOptions, documented, jsonBody, oneOf } from '../shared/http.ts';
 import type { PortedEntry, PortedNumbers } from '../shared/ported.ts';
 import type { OperatorsFile } from '../shared/sms/operators.ts';
 import { parsePhone } from '../shared/sms/phone.ts';
@@ -12,7 +12,7 @@ const Operator = Type.Object({
   name: Type.String(),
   connector: Type.String(),
   ready: Type.Boolean(),
-  breaker: Type.Union([Type.Literal('closed'), Type.Literal('open'), Type.Literal('half_open')]),
+  breaker: oneOf(['closed', 'open', 'half_open']),
   tps: Type.Integer({ description: 'pages a second over all dispatchers, by operator.json; 0 is unlimited' }),
   rate: Type.Number({ description: 'pages a second that this process may send now, after throttling; 0 is unlimited' }),
   window: Type.Object({ size: Type.Integer(), inflight: Type.Integer() }),
@@ -56,7 +56,7 @@ const ReceiptBody = Type.Object(
       description: "the operator's id of the message, as its submit was answered",
       error: 'must be a text of 1 to 128 characters',
     }),
-    status: Type.Union([Type.Literal('delivered'), Type.Literal('undelivered')], {
+    status: oneOf(['delivered', 'undelivered'], {
       error: 'must be delivered or undelivered',
     }),
     message_id: Type.Optional(
@@ -108,7 +108,7 @@ const phoneParams = Type.Object({
     minLength: 1,
     maxLength: 64,
     description: 'an Iranian mobile number in any usual spelling',
-    examples: ['09121234567'],
+    example: '09121234567',
   }),
 });
 

@@ -3,14 +3,23 @@ import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { AppError } from '../shared/error.ts';
 import type { BillingClient } from '../shared/grpc.ts';
-import { createDoor, type DoorOptions, documented, IdempotencyKey, jsonBody, Rials, UserId } from '../shared/http.ts';
+import {
+  createDoor,
+  type DoorOptions,
+  documented,
+  IdempotencyKey,
+  jsonBody,
+  oneOf,
+  Rials,
+  UserId,
+} from '../shared/http.ts';
 import { fromInt64 } from '../shared/money.ts';
 import { type AcceptDeps, accept, acceptBatch } from './accept.ts';
 import type { Admit } from './admission.ts';
 import { previewMessage, type SendItem } from './message.ts';
 
 const closed = { additionalProperties: false } as const;
-const MessageType = Type.Union([Type.Literal('express'), Type.Literal('normal')], {
+const MessageType = oneOf(['express', 'normal'], {
   description: 'express: one-time passwords, ahead of everything; normal: the rest',
   default: 'normal',
   error: 'must be express or normal',
@@ -20,14 +29,14 @@ const item = {
     minLength: 1,
     maxLength: 64,
     description: 'an Iranian mobile number in any usual spelling',
-    examples: ['09121234567'],
+    example: '09121234567',
     error: 'must be a text of 1 to 64 characters',
   }),
   text: Type.String({
     minLength: 1,
     maxLength: 40_000,
     description: 'at most 10 pages',
-    examples: ['کد تایید: 1234'],
+    example: 'کد تایید: 1234',
     error: 'must be a text of at least one character',
   }),
   type: Type.Optional(MessageType),
@@ -97,7 +106,7 @@ const Accepted = Type.Object({
   status: Type.Literal('queued'),
   user_id: Type.String(),
   operator: Type.String(),
-  encoding: Type.Union([Type.Literal('gsm7'), Type.Literal('ucs2')]),
+  encoding: oneOf(['gsm7', 'ucs2']),
   pages: Type.Integer(),
   price: Rials('the price of all pages'),
 });
@@ -119,7 +128,7 @@ const Batch = Type.Object({
   ),
 });
 const Preview = Type.Object({
-  encoding: Type.Union([Type.Literal('gsm7'), Type.Literal('ucs2')]),
+  encoding: oneOf(['gsm7', 'ucs2']),
   units: Type.Integer({ description: 'septets or UTF-16 code units' }),
   pages: Type.Integer(),
   price: Rials('the price of all pages'),
@@ -140,7 +149,7 @@ const accepted = {
   operator: 'MCI',
   encoding: 'ucs2',
   pages: 1,
-  price: 1280,
+  price: 1250,
 };
 const bodyCodes = ['invalid_request', 'malformed_json', 'unsupported_media_type', 'payload_too_large'] as const;
 const sendCodes = [...bodyCodes, 'idempotency_conflict', 'rate_limited', 'unavailable', 'outcome_unknown'] as const;
@@ -235,7 +244,7 @@ export function gatewayDoor(
           200: {
             about: 'encoding, pages and price',
             schema: Preview,
-            example: { encoding: 'ucs2', units: 14, pages: 1, price: 1280, forces_ucs2: ['ک', 'د', 'ت'] },
+            example: { encoding: 'ucs2', units: 14, pages: 1, price: 1250, forces_ucs2: ['ک', 'د', 'ت'] },
           },
         },
         [...bodyCodes, 'no_route'],
@@ -266,7 +275,7 @@ export function gatewayDoor(
             200: {
               about: 'the balance; zeros for an unknown account',
               schema: Balance,
-              example: { user_id: '123', available: 122176, held: 1280, posted: 0, topped_up: 123456 },
+              example: { user_id: '123', available: 122206, held: 1250, posted: 0, topped_up: 123456 },
             },
           },
           ['invalid_request', 'unavailable'],

@@ -1,15 +1,13 @@
 /** What the routes answer: schemas and examples for the documentation. */
 import { Type } from '@sinclair/typebox';
-import { Rials } from '../shared/http.ts';
+import { oneOf, Rials } from '../shared/http.ts';
 import { STATUSES } from './filter.ts';
 import { Item, nullable, Step } from './item.ts';
 
 const NextCursor = nullable(Type.String({ description: 'ask again with it for the next page; null at the end' }));
-const Day = Type.String({ description: 'a day in REPORT_TIME_ZONE', examples: ['2026-11-22'] });
+const Day = Type.String({ description: 'a day in REPORT_TIME_ZONE', example: '2026-11-22' });
 
-export const Format = Type.Optional(
-  Type.Union([Type.Literal('json'), Type.Literal('csv')], { default: 'json', error: 'must be json or csv' }),
-);
+export const Format = Type.Optional(oneOf(['json', 'csv'], { default: 'json', error: 'must be json or csv' }));
 
 export const Page = Type.Object({
   user_id: Type.String(),
@@ -28,8 +26,8 @@ const itemExample = {
   operator: 'MCI',
   encoding: 'ucs2',
   pages: 1,
-  price: 220,
-  posted: 220,
+  price: 1250,
+  posted: 1250,
   attempts: 1,
   error: null,
   flags: [],
@@ -56,7 +54,7 @@ export const Message = Type.Composite([
 
 const timelineExample = [
   { at: '2026-11-22T08:30:00.123Z', event: 'queued', attempt: null, operator: 'MCI', detail: null, posted: null },
-  { at: '2026-11-22T08:30:00.301Z', event: 'sent', attempt: 1, operator: 'MCI', detail: null, posted: 220 },
+  { at: '2026-11-22T08:30:00.301Z', event: 'sent', attempt: 1, operator: 'MCI', detail: null, posted: 1250 },
 ];
 export const messageExample = { user_id: '123', ...itemExample, timeline: timelineExample };
 
@@ -82,8 +80,8 @@ export const Summary = Type.Object({
 export const summaryExample = {
   user_id: '123',
   time_zone: 'Asia/Tehran',
-  items: [{ day: '2026-11-22', operator: 'MCI', type: 'express', messages: 1, pages: 1, cost: 220 }],
-  total: { messages: 1, pages: 1, cost: 220 },
+  items: [{ day: '2026-11-22', operator: 'MCI', type: 'express', messages: 1, pages: 1, cost: 1250 }],
+  total: { messages: 1, pages: 1, cost: 1250 },
   next_cursor: null,
 };
 
@@ -99,7 +97,7 @@ export const Statement = Type.Object({
     Type.Object({
       day: Day,
       at: nullable(Type.String({ description: 'ISO 8601 UTC; null for the spending of a whole day' })),
-      kind: Type.Union([Type.Literal('topup'), Type.Literal('adjust'), Type.Literal('spending')]),
+      kind: oneOf(['topup', 'adjust', 'spending']),
       amount: Rials('signed: spending is negative'),
       balance_after: Rials('available and held together after it'),
       transaction_id: nullable(Type.String()),
@@ -112,13 +110,13 @@ export const Statement = Type.Object({
 export const statementExample = {
   user_id: '123',
   time_zone: 'Asia/Tehran',
-  totals: { topped_up: 123456, spent: 220, balance: 123236 },
+  totals: { topped_up: 123456, spent: 1250, balance: 122206 },
   items: [
     {
       day: '2026-11-22',
       at: null,
       kind: 'spending',
-      amount: -220,
+      amount: -1250,
       balance_after: 123236,
       transaction_id: null,
       reason: null,
@@ -150,7 +148,7 @@ export const Totals = Type.Object({
 export const totalsExample = {
   user_id: '123',
   topped_up: 123456,
-  posted: 220,
+  posted: 1250,
   watermark: { records_behind: 0, read_until: '2026-11-22T08:30:01.000Z' },
 };
 
@@ -186,12 +184,12 @@ export const deadLettersExample = {
       client_ref: null,
       operator: 'MCI',
       attempts: 4,
-      reason: 'http 503',
+      reason: 'http_503',
       died_at: '2026-11-22T08:33:00.000Z',
       replayed_as: null,
       history: [
         timelineExample[0],
-        { ...timelineExample[1], event: 'failed', attempt: 4, detail: 'http 503', posted: 0 },
+        { ...timelineExample[1], event: 'failed', attempt: 4, detail: 'http_503', posted: 0 },
       ],
     },
   ],
@@ -216,6 +214,6 @@ export const replayExample = {
   operator: 'MCI',
   encoding: 'ucs2',
   pages: 1,
-  price: 220,
+  price: 1250,
   already_replayed: false,
 };

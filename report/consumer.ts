@@ -21,7 +21,7 @@ const WRITE_MAX_RECORDS = 5_000;
  * From the begin of one write to the next, at least: what comes meanwhile is gathered, and a message whose `queued` and
  * `sent` come together costs one row write instead of two. A record that comes after a quiet time waits for nothing.
  */
-const GATHER_MS = 300;
+const GATHER_MS = 500;
 const RETRY_MAX_MS = 2_000;
 /** Above the server's own limit for a statement; should the late write be done after all, the second one changes nothing. */
 const WRITE_WITHIN_MS = 75_000;

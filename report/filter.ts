@@ -2,6 +2,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { and, eq, gte, lt, type SQL } from 'drizzle-orm';
 import { AppError, type FieldError } from '../shared/error.ts';
+import { oneOf } from '../shared/http.ts';
 import type { Sql } from '../shared/postgres.ts';
 import { parsePhone } from '../shared/sms/phone.ts';
 import { firstId } from './partitions.ts';
@@ -12,12 +13,12 @@ export const STATUSES = messageStatus.enumValues;
 
 const day = '[0-9]{4}-[0-9]{2}-[0-9]{2}';
 const INSTANT = new RegExp(`^${day}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+ -][0-9]{2}:[0-9]{2}))?$`);
-const instantOf = (about: string, examples: string[]) =>
+const instantOf = (about: string, example: string) =>
   Type.Optional(
     Type.String({
       pattern: INSTANT.source,
       description: `${about}; ISO 8601 with an offset, or a date alone for the whole day in REPORT_TIME_ZONE`,
-      examples,
+      example,
       error: 'must be an ISO 8601 instant with an offset, or a date',
     }),
   );
@@ -26,7 +27,7 @@ export const Limit = Type.Optional(
   Type.String({
     pattern: '^([1-9]|[1-9][0-9]|[1-4][0-9]{2}|500)$',
     description: 'items in a page, 1 to 500; 50 when not given',
-    examples: ['50'],
+    example: '50',
     error: 'must be a whole number from 1 to 500',
   }),
 );
@@ -43,31 +44,26 @@ const uuid = '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$';
 export const MessageId = Type.String({
   pattern: uuid,
   description: 'a message id',
-  examples: ['0193a5c8-7c11-7d3e-9f00-5a1b2c3d4e5f'],
+  example: '0193a5c8-7c11-7d3e-9f00-5a1b2c3d4e5f',
   error: 'must be a message id',
 });
 export const OperatorName = Type.String({
   pattern: '^[A-Za-z0-9_.-]{1,64}$',
   description: 'the operator that carried it',
-  examples: ['MCI'],
+  example: 'MCI',
   error: 'must be the name of an operator',
 });
-const MessageType = Type.Union([Type.Literal('express'), Type.Literal('normal')], {
+const MessageType = oneOf(['express', 'normal'], {
   error: 'must be express or normal',
 });
 
 export const range = {
-  from: instantOf('accepted at or after', ['2026-11-01', '2026-11-01T00:00:00+03:30']),
-  to: instantOf('accepted before', ['2026-11-30']),
+  from: instantOf('accepted at or after', '2026-11-01'),
+  to: instantOf('accepted before', '2026-11-30'),
 };
 
 export const filterFields = {
-  status: Type.Optional(
-    Type.Union(
-      STATUSES.map((status) => Type.Literal(status)),
-      { error: `must be one of ${STATUSES.join(', ')}` },
-    ),
-  ),
+  status: Type.Optional(oneOf(STATUSES, { error: `must be one of ${STATUSES.join(', ')}` })),
   type: Type.Optional(MessageType),
   operator: Type.Optional(OperatorName),
   phone: Type.Optional(
@@ -75,7 +71,7 @@ export const filterFields = {
       minLength: 1,
       maxLength: 64,
       description: 'in any usual spelling',
-      examples: ['09121234567'],
+      example: '09121234567',
       error: 'must be an Iranian mobile number',
     }),
   ),

@@ -1,7 +1,7 @@
 /** A message as it is answered. */
 import { Type } from '@sinclair/typebox';
 import { sql } from 'drizzle-orm';
-import { Rials } from '../shared/http.ts';
+import { oneOf, Rials } from '../shared/http.ts';
 import { idTimeMs } from '../shared/id.ts';
 import { STATUSES } from './filter.ts';
 import { type HistoryStep, messages, type PartReceipt } from './schema.ts';
@@ -13,13 +13,13 @@ export const Item = Type.Object({
   message_id: Type.String(),
   phone: nullable(Type.String({ description: 'E.164' })),
   text: nullable(Type.String()),
-  type: nullable(Type.Union([Type.Literal('express'), Type.Literal('normal')])),
+  type: nullable(oneOf(['express', 'normal'])),
   sender: nullable(Type.String()),
-  status: Type.Union(STATUSES.map((status) => Type.Literal(status))),
+  status: oneOf(STATUSES),
   operator: Type.String({
     description: 'the operator that carried it last; before that, the one its number belongs to',
   }),
-  encoding: nullable(Type.Union([Type.Literal('gsm7'), Type.Literal('ucs2')])),
+  encoding: nullable(oneOf(['gsm7', 'ucs2'])),
   pages: nullable(Type.Integer()),
   price: nullable(Rials('the price of all pages')),
   posted: Rials('what was spent on it'),
@@ -38,7 +38,7 @@ export const Item = Type.Object({
 
 export const Step = Type.Object({
   at: Type.String({ description: 'ISO 8601 UTC' }),
-  event: Type.Union(STATUSES.map((status) => Type.Literal(status))),
+  event: oneOf(STATUSES),
   attempt: nullable(Type.Integer()),
   operator: nullable(Type.String()),
   detail: nullable(Type.String({ description: 'the error; for a receipt the part that it is for' })),

@@ -1,6 +1,6 @@
 /** What every HTTP door has: the one error shape, strict JSON, health, metrics and the API's own documentation. */
 import { swagger } from '@elysiajs/swagger';
-import { type TSchema, Type } from '@sinclair/typebox';
+import { type SchemaOptions, type TLiteral, type TSchema, type TUnion, Type } from '@sinclair/typebox';
 import { type DocumentDecoration, Elysia } from 'elysia';
 import type { Guard } from './auth.ts';
 import { AppError, ERROR_CODES, ERRORS, type ErrorCode, type FieldError, toAppError, toProblem } from './error.ts';
@@ -14,6 +14,19 @@ import { swaggerFile, swaggerPage } from './swagger-ui.ts';
 export const BODY_MAX_BYTES = 4 * 1024 * 1024;
 /** Past this the runtime itself refuses, without a problem document; below it readJson does, and reads no more than it takes. */
 const RUNTIME_BODY_MAX_BYTES = 1024 * 1024 * 1024;
+
+/** The order of the groups on the page: a service's own calls first. */
+const TAGS = [
+  'accounts',
+  'send',
+  'reports',
+  'messages',
+  'dead letters',
+  'operators',
+  'ported numbers',
+  'receipts',
+  'health',
+];
 
 export type Health = { ready: boolean; checks: Record<string, boolean> };
 
@@ -192,6 +205,7 @@ export function createDoor({
         exclude: [/^\/swagger/, '/metrics'],
         documentation: {
           info: { title, description, version: '1.0.0', license: { name: 'MIT' } },
+          tags: TAGS.map((name) => ({ name })),
           components: {
             securitySchemes: {
               bearer: { type: 'http', scheme: 'bearer' },
@@ -206,7 +220,9 @@ export function createDoor({
     .get('/swagger/plugin', async () => await swaggerFile(''), { detail: { hide: true } })
     .get('/swagger/:file', async ({ params }) => await swaggerFile(params.file), { detail: { hide: true } })
     .get('/health/live', () => ({ status: 'live' }), {
-      detail: { summary: 'Is the process alive?', tags: ['health'] },
+      detail: documented('health', 'Is the process alive?', {
+        200: { about: 'it is', schema: Type.Object({ status: Type.Literal('live') }), example: { status: 'live' } },
+      }),
     })
     .get(
       '/health/ready',
@@ -215,7 +231,12 @@ export function createDoor({
         set.status = ready ? 200 : 503;
         return { status: ready ? 'ready' : 'unready', checks };
       },
-      { detail: { summary: 'May it be given work?', tags: ['health'] } },
+      {
+        detail: documented('health', 'May it be given work?', {
+          200: { about: 'yes', schema: Ready, example: { status: 'ready', checks: { open: true } } },
+          503: { about: 'not now', schema: Ready, example: { status: 'unready', checks: { open: false } } },
+        }),
+      },
     )
     .get(
       '/metrics',
@@ -275,7 +296,7 @@ export function listen(
 export const UserId = Type.String({
   pattern: '^[A-Za-z0-9_.-]{1,64}$',
   description: 'The account: 1 to 64 of A-Z a-z 0-9 _ . -',
-  examples: ['123'],
+  example: '123',
   error: 'must be 1 to 64 of A-Z a-z 0-9 _ . -',
 });
 
@@ -287,12 +308,21 @@ export const IdempotencyKey = Type.String({
 
 export const Rials = (about: string): TSchema => Type.Integer({ description: `${about}, integer Rials` });
 
+/** One of these words: checked as a union, shown as a list to choose from. */
+export const oneOf = <T extends string>(words: readonly T[], options: SchemaOptions = {}): TUnion<TLiteral<T>[]> =>
+  Type.Union(
+    words.map((word) => Type.Literal(word)),
+    { type: 'string', enum: [...words], ...options },
+  );
+
+const Ready = Type.Object({ status: oneOf(['ready', 'unready']), checks: Type.Record(Type.String(), Type.Boolean()) });
+
 const ProblemSchema = Type.Object({
   type: Type.String(),
   title: Type.String(),
   status: Type.Integer(),
   detail: Type.String(),
-  code: Type.Union(ERROR_CODES.map((code) => Type.Literal(code))),
+  code: oneOf(ERROR_CODES),
   request_id: Type.String(),
   errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), detail: Type.String() }))),
 });
@@ -322,7 +352,12 @@ export function documented(
     else
       responses[status] = {
         description: `\`${code}\`: ${title}`,
-        content: { 'application/problem+json': { schema: ProblemSchema } },
+        content: {
+          'application/problem+json': {
+            schema: ProblemSchema,
+            example: toProblem(new AppError(code, title), '0193a5c8-7c11-7d3e-9f00-5a1b2c3d4e5f'),
+          },
+        },
       };
   }
   return { summary, tags: [tag], responses, ...(description ? { description } : {}) } as DocumentDecoration;
