@@ -3,6 +3,7 @@
  * client (with ioredis' defaults one DECRBY 10 took 20), and nothing waits in an offline queue.
  */
 import { Redis } from 'ioredis';
+import { ConfigError } from './config.ts';
 import { AppError } from './error.ts';
 import { errorFields, type Log } from './log.ts';
 
@@ -40,10 +41,16 @@ export function connectRedis(url: string, log: Log, ca: string | null = null): R
   return redis;
 }
 
-/** Connects if need be; throws while Redis does not answer. */
+/** Connects if need be; throws while Redis does not answer, and a ConfigError when it wants another login. */
 export async function connected(redis: Redis): Promise<void> {
-  if (redis.status === 'wait' || redis.status === 'end') await redis.connect();
-  await redis.ping();
+  try {
+    if (redis.status === 'wait' || redis.status === 'end') await redis.connect();
+    await redis.ping();
+  } catch (thrown) {
+    const reason = `${(thrown as Error).message} ${lastErrors.get(redis) ?? ''}`;
+    if (!/NOAUTH|WRONGPASS|invalid password/i.test(reason)) throw thrown;
+    throw new NotDurable('Redis wants another password: REDIS_URL names it as redis://:password@host:port');
+  }
 }
 
 /**
@@ -52,16 +59,13 @@ export async function connected(redis: Redis): Promise<void> {
  */
 export async function requireDurable(redis: Redis): Promise<void> {
   const refused = (thrown: unknown): never => {
-    const reason = `${(thrown as Error).message} ${lastErrors.get(redis) ?? ''}`;
-    if (/NOAUTH|WRONGPASS|invalid password/i.test(reason))
-      throw new NotDurable('Redis wants another password: REDIS_URL names it as redis://:password@host:port');
-    if (/NOPERM|unknown command/i.test(reason))
+    if (/NOPERM|unknown command/i.test((thrown as Error).message))
       throw new NotDurable(
         'Redis does not let CONFIG GET be asked, so nobody can say whether it keeps what it acknowledges',
       );
     throw thrown;
   };
-  await connected(redis).catch(refused);
+  await connected(redis);
   const settings = new Map<string, string>();
   for (const name of ['appendonly', 'appendfsync', 'maxmemory-policy']) {
     const answer = (await redis.config('GET', name).catch(refused)) as string[];
@@ -77,8 +81,12 @@ export async function requireDurable(redis: Redis): Promise<void> {
   }
 }
 
-/** This Redis would lose what it acknowledged: waiting does not mend it. */
-export class NotDurable extends Error {}
+/** This Redis would lose what it acknowledged, or does not let us in: waiting does not mend it. */
+export class NotDurable extends ConfigError {
+  constructor(problem: string) {
+    super([problem]);
+  }
+}
 
 type ScriptRunner = (key: string, ...args: (string | number)[]) => Promise<unknown>;
 
