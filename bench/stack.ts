@@ -1,5 +1,5 @@
 /** A whole system of its own for a benchmark: fresh servers, the simulator and the four services, all ended with it. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ownIdentity } from '../local/pid-file.ts';
 import { ROOT } from '../local/places.ts';
@@ -101,6 +101,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const { connector, unknownWaitS, profileDir, signal, say, defer } = options;
   const dir = temporaryDir();
   endWithProcess(dir);
+  defer(() => rmSync(dir, { recursive: true, force: true }));
   const owner = ownIdentity();
   say('Starting Kafka, Redis and PostgreSQL …');
   const servers = await startServers({ dir, owner, progress: say, signal, heapMb: KAFKA_HEAP_MB });
