@@ -7,7 +7,7 @@
  *   bun run keys revoke ID
  */
 import { parseArgs } from 'node:util';
-import { COMMON, readSettings } from '../shared/config.ts';
+import { COMMON, ConfigError, readSettings } from '../shared/config.ts';
 import { readAuthority } from '../shared/credentials.ts';
 import {
   createKey,
@@ -162,6 +162,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const redis = connectRedis(config.REDIS_URL, log, readAuthority(config.TLS_CA_FILE));
   try {
     await connected(redis).catch((cause) => {
+      if (cause instanceof ConfigError) throw cause;
       throw new Error(`Redis does not answer at ${new URL(config.REDIS_URL).host}; REDIS_URL names it`, { cause });
     });
     return await run(redis, command, { out: (line) => void process.stdout.write(`${line}\n`), about });

@@ -5,7 +5,7 @@ import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from '
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ownIdentity } from '../../local/pid-file.ts';
-import { jarsFolder } from '../../local/places.ts';
+import { jarsFolder, ROOT } from '../../local/places.ts';
 import { freePort } from '../../local/ports.ts';
 import { endWithProcess, temporaryDir } from '../../local/servers/all.ts';
 import { startKafka } from '../../local/servers/kafka.ts';
@@ -46,6 +46,17 @@ const said = async (work: () => Promise<unknown>): Promise<Error> => {
   expect(JSON.stringify([outcome.message, (outcome as ConfigError).problems, lines])).not.toContain(PASSWORD);
   return outcome;
 };
+
+/** Starts a service that cannot begin, from its own folder, and answers everything it printed. */
+async function printedBy(service: string, env: Record<string, string>): Promise<string> {
+  const settings = { PATH: process.env.PATH ?? '', HOME: dir, DEPENDENCY_WAIT_S: '5', LOG_LEVEL: 'debug', ...env };
+  const started = await run(process.execPath, ['run', 'index.ts'], { cwd: join(ROOT, service), env: settings }).then(
+    () => null,
+    (failed: { code: number; stdout: string; stderr: string }) => failed,
+  );
+  expect(started?.code).toBe(1);
+  return `${started?.stderr}${started?.stdout}`;
+}
 
 describe('Redis', () => {
   let server: LocalServer;
@@ -89,6 +100,15 @@ describe('Redis', () => {
     const refused = await said(() => reach(`redis://:wrong-${PASSWORD}@127.0.0.1:${server.port}`));
     expect(refused.message).toContain('REDIS_URL');
   });
+
+  test.each(['billing', 'gateway'])(
+    '%s does not start with a wrong password, and prints it nowhere',
+    async (service) => {
+      const printed = await printedBy(service, { REDIS_URL: `redis://:wrong-${PASSWORD}@127.0.0.1:${server.port}` });
+      expect(printed).toContain('Redis wants another password: REDIS_URL names it');
+      expect(printed).not.toContain(PASSWORD);
+    },
+  );
 });
 
 describe('PostgreSQL', () => {
@@ -172,6 +192,9 @@ describe('PostgreSQL', () => {
       await sql`SELECT 1`.finally(() => closePostgres(sql));
     });
     expect(refused.message).toContain('password authentication failed');
+    const printed = await printedBy('report', { DATABASE_URL: url });
+    expect(printed).toContain('refuses its user or password');
+    expect(printed).not.toContain(PASSWORD);
   });
 
   test('a mode that is none, or an authority that is not there, is a sentence without the URL', () => {
