@@ -39,7 +39,7 @@ export type BreakerSettings = {
   /** Faults of the link in a row that open it. */
   failures: number;
   openMs: number;
-  /** Submits that may be in flight at once while it is half-open; one that gets through closes it. */
+  /** Submits that may be in flight at once while it is half-open; when as many got through it closes. */
   halfOpenProbes: number;
 };
 
