@@ -47,6 +47,7 @@ export type Stack = Api & {
   readonly operators: OperatorsSpec;
   writeOperators(spec: unknown): void;
   isAlive(service: ServiceName): boolean;
+  pidOf(service: ServiceName): number;
   /** SIGKILL; returns when it is gone. */
   kill(service: ServiceName): Promise<void>;
   /** In order, by SIGTERM. */
@@ -233,6 +234,7 @@ async function openStack(
       writeOperators(spec);
     },
     isAlive,
+    pidOf: (service) => (running.get(service) as LocalServer).pid,
     kill: async (service) => void (await running.get(service)?.kill()),
     stop: async (service) => void (await running.get(service)?.stop()),
     restart,
