@@ -20,16 +20,17 @@ export function openAdmission(guard: Guard | null, rates: Rates, redis: Redis, l
   if (guard === null && byAccount === null) return null;
   return async (request, userId, messages) => {
     const key = guard === null ? null : guard.owns(request, userId).key;
-    if (byAccount !== null) {
-      const waits = byAccount.take(userId, messages);
-      if (waits) await waits;
-    }
-    if (byKey === null || key === null) return;
-    try {
+    // The key first: what it refuses must not stand in the way of the account's other keys.
+    if (byKey !== null && key !== null) {
       const waits = byKey.take(key, messages);
       if (waits) await waits;
+    }
+    if (byAccount === null) return;
+    try {
+      const waits = byAccount.take(userId, messages);
+      if (waits) await waits;
     } catch (thrown) {
-      byAccount?.giveBack(userId, messages);
+      if (key !== null) byKey?.giveBack(key, messages);
       throw thrown;
     }
   };
