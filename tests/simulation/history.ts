@@ -5,6 +5,7 @@
 
 import { TIMES } from '../../billing/scripts.ts';
 import { tagOf } from '../../billing/shard.ts';
+import { CLAIM_GOOD_MS } from '../../dispatcher/pump.ts';
 import { accept, acceptBatch, type ItemResult } from '../../gateway/accept.ts';
 import type { SendItem } from '../../gateway/message.ts';
 import * as realFold from '../../report/fold.ts';
@@ -322,17 +323,18 @@ function createWorld(random: Random, plant: Plant): World {
     patch: plant.script ?? ((_, lua) => lua),
     onScript: (name, tag, args) => witness.onScript(name, tag, args),
   });
-  const witness = createWitness(redis.memory, redis.now);
+  const witness = createWitness(redis.memory, redis.now, worldNow);
   const bus = createBus(weather, (topic, value) => {
     if (topic !== TOPICS.status || value === null || !value.startsWith('{"kind":"status","id"')) return;
     const { id, version } = JSON.parse(value) as { id: string; version: number };
     witness.onPublished(id, version);
   });
   const { file, rules } = parsed(random.pick([1, 5, 15]), random.chance(0.3));
-  const operators = createOperators(weather, ({ id }) => {
-    const seen = witness.messages.get(id);
-    if (seen === undefined) witness.fault(`message ${id} was submitted, and nobody holds it`);
-    else if (seen.state !== 'claimed') witness.fault(`message ${id} was submitted while ${seen.state}`);
+  const operators = createOperators(weather, ({ id, attempt }) => {
+    if (!witness.messages.has(id)) witness.fault(`message ${id} was submitted, and nobody holds it`);
+    // A receipt may decide a message between its claim and its submit: what counts is that this attempt was claimed just now.
+    else if (worldNow() - witness.claimedAt(id, attempt) > CLAIM_GOOD_MS)
+      witness.fault(`message ${id} was submitted without a claim of attempt ${attempt}`);
   });
   const retryWaitsMs = random.pick([
     [500, 1_000, 2_000],

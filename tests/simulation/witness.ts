@@ -41,6 +41,8 @@ export type Witness = {
   /** A status that Kafka has. */
   onPublished(id: string, version: number): void;
   isPublished(id: string, version: number): boolean;
+  /** The world's instant at which an attempt was claimed last; before all time when it never was. */
+  claimedAt(id: string, attempt: number): number;
   /** Recounts everything. */
   look(): void;
 };
@@ -101,8 +103,12 @@ function faultsOfMove(was: Seen, is: Seen, script: string, now: number): string[
   return faults;
 }
 
-/** @param now Redis' own clock */
-export function createWitness(memory: MemoryRedis, now: () => number): Witness {
+/**
+ * @param now Redis' own clock
+ * @param worldNow the world's
+ */
+export function createWitness(memory: MemoryRedis, now: () => number, worldNow: () => number): Witness {
+  const claims = new Map<string, number>();
   const messages = new Map<string, Seen>();
   const byTag = new Map<string, Set<string>>();
   const users = new Map<string, Set<string>>();
@@ -173,6 +179,7 @@ export function createWitness(memory: MemoryRedis, now: () => number): Witness {
         fault(`message ${id} began ${is.state} by ${script}`);
       return;
     }
+    if (is.state === 'claimed' && was.state !== 'claimed') claims.set(`${id}/${is.attempt}`, worldNow());
     for (const what of faultsOfMove(was, is, script, now())) fault(`message ${id} ${what}`);
     if (is.leaving && !was.leaving && !published.has(`${id}/${is.version}`))
       fault(`message ${id} is being forgotten, and Kafka has not its outcome (${is.state})`);
@@ -221,6 +228,7 @@ export function createWitness(memory: MemoryRedis, now: () => number): Witness {
     onScript,
     onPublished: (id, version) => void published.add(`${id}/${version}`),
     isPublished: (id, version) => published.has(`${id}/${version}`),
+    claimedAt: (id, attempt) => claims.get(`${id}/${attempt}`) ?? Number.NEGATIVE_INFINITY,
     look: () => {
       for (const [tag, ids] of byTag) {
         for (const id of ids) watch(tag, id, 'nobody');
