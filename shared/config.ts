@@ -66,7 +66,7 @@ export const COMMON = {
   TLS_KEY_FILE: text('', "the certificate's private key in PEM"),
   TLS_CA_FILE: text(
     '',
-    "authorities in PEM that vouch for the other services, Kafka, Redis and PostgreSQL, in place of the system's",
+    "authorities in PEM that vouch for the other services, Kafka and Redis, in place of the system's; PostgreSQL's stands in its URL",
   ),
   LOG_LEVEL: choice('info', ['debug', 'info', 'warn', 'error'], 'the least level that is logged'),
   DEPENDENCY_WAIT_S: integer(60, 1, 3600, 'how long a start waits for the servers it needs, seconds'),
