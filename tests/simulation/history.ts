@@ -30,11 +30,17 @@ import {
 import { createRandom, type Random } from './random.ts';
 import { createRedis } from './redis.ts';
 import { type Fold, newTable, startReport, type Table } from './report.ts';
-import { faultsOf, type Told } from './verdict.ts';
+import { faultsOf, type Known, NOTHING_KNOWN, type Told } from './verdict.ts';
 import { createWitness, isOpen, type Witness } from './witness.ts';
 
 /** A bug that is put in on purpose: what it does to a script's text, or to a function of the report's fold. */
 export type Plant = { script?: (name: string, lua: string) => string; fold?: Partial<Fold> };
+
+export type Settings = {
+  plant?: Plant;
+  /** Counts what is known and open as broken, too: verdict.ts says what that is. */
+  strict?: boolean;
+};
 
 export type Outcome = {
   seed: number;
@@ -75,6 +81,7 @@ type World = {
   running: Running[];
   beganAt: number;
   calmAt: number;
+  known: Known;
   told: Told[];
   toppedUp: Map<string, { sure: number; perhaps: number }>;
   /** Processes so far. */
@@ -306,7 +313,7 @@ function planSends(world: World): number {
   return lastValid;
 }
 
-function createWorld(random: Random, plant: Plant): World {
+function createWorld(random: Random, { plant = {}, strict = false }: Settings): World {
   const weather: Weather = {
     random,
     faults: drawFaults(random),
@@ -336,6 +343,16 @@ function createWorld(random: Random, plant: Plant): World {
     else if (worldNow() - witness.claimedAt(id, attempt) > CLAIM_GOOD_MS)
       witness.fault(`message ${id} was submitted without a claim of attempt ${attempt}`);
   });
+  const undone = new Set<string>();
+  witness.onUndone = ({ id, attempt }) => {
+    const since = witness.claimedAt(id, attempt);
+    const underway = operators.submits.some(
+      (submit) => submit.id === id && submit.attempt === attempt && submit.told === null && submit.at >= since,
+    );
+    if (!underway) return;
+    undone.add(id);
+    if (strict) witness.fault(`message ${id}: its claim was undone while its submit was under way`);
+  };
   const retryWaitsMs = random.pick([
     [500, 1_000, 2_000],
     [1_000, 4_000, 9_000],
@@ -365,6 +382,7 @@ function createWorld(random: Random, plant: Plant): World {
     told: [],
     toppedUp: new Map(),
     started: 0,
+    known: strict ? NOTHING_KNOWN : { heldTwice: around.heldTwice, undone, expiredUnseen: true },
   };
   return world;
 }
@@ -406,11 +424,11 @@ function readAgain(world: World): void {
   if (JSON.stringify([...balancesOf(world)]) !== books) witness.fault('a topic that was read again moved money');
 }
 
-export function runHistory(seed: number, plant: Plant = {}): Outcome {
+export function runHistory(seed: number, settings: Settings = {}): Outcome {
   const random = createRandom(seed);
   beginWorld(random);
   drained(() => void newId());
-  const world = createWorld(random, plant);
+  const world = createWorld(random, settings);
   for (const kind of ['gateway', 'billing', 'dispatcher'] as const) {
     startProcess(world, kind);
     if (random.chance(0.6)) startProcess(world, kind);
@@ -444,7 +462,7 @@ export function runHistory(seed: number, plant: Plant = {}): Outcome {
   const rest = {
     toppedUp: world.toppedUp,
     balances: balancesOf(world),
-    heldTwice: around.heldTwice,
+    known: world.known,
     clockMoved: around.redis.now() !== worldNow(),
   };
   const faults = broken() ? [...witness.faults] : faultsOf({ ...evidence, ...rest });

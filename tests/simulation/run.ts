@@ -1,5 +1,5 @@
 /**
- * The seeded simulation: `bun tests/simulation/run.ts [--seed N] [--histories M] [--seconds S] [--plant NAME]`. History n of a
+ * The seeded simulation: `bun tests/simulation/run.ts [--seed N] [--histories M] [--seconds S] [--plant NAME] [--strict]`. History n of a
  * run has the seed N + n, so that a failure is run again alone by its own seed. Ends at the first broken one, with exit code 1.
  */
 import { parseArgs } from 'node:util';
@@ -17,6 +17,7 @@ const { values } = parseArgs({
     histories: { type: 'string', default: '10000' },
     seconds: { type: 'string', default: '600' },
     plant: { type: 'string' },
+    strict: { type: 'boolean', default: false },
   },
 });
 const plant = values.plant === undefined ? {} : PLANTS[values.plant];
@@ -28,7 +29,7 @@ const passed = (): number => (clockMs() - startedAt) / 1_000;
 const sums = { histories: 0, messages: 0, submits: 0, turns: 0 };
 let broken: Awaited<ReturnType<typeof runHistory>> | null = null;
 for (let n = 0; n < count && passed() < Number(values.seconds) && broken === null; n += 1) {
-  const outcome = runHistory(first + n, plant);
+  const outcome = runHistory(first + n, { plant, strict: values.strict });
   sums.histories += 1;
   sums.messages += outcome.messages;
   sums.submits += outcome.submits;

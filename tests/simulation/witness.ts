@@ -43,6 +43,8 @@ export type Witness = {
   isPublished(id: string, version: number): boolean;
   /** The world's instant at which an attempt was claimed last; before all time when it never was. */
   claimedAt(id: string, attempt: number): number;
+  /** Claims that were undone: told with the message as it was. */
+  onUndone: (was: Seen) => void;
   /** Recounts everything. */
   look(): void;
 };
@@ -180,6 +182,7 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
       return;
     }
     if (is.state === 'claimed' && was.state !== 'claimed') claims.set(`${id}/${is.attempt}`, worldNow());
+    if (was.state === 'claimed' && is.state === 'held' && is.attempt === was.attempt) witness.onUndone(was);
     for (const what of faultsOfMove(was, is, script, now())) fault(`message ${id} ${what}`);
     if (is.leaving && !was.leaving && !published.has(`${id}/${is.version}`))
       fault(`message ${id} is being forgotten, and Kafka has not its outcome (${is.state})`);
@@ -221,9 +224,10 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
     recount(tag);
   };
 
-  return {
+  const witness: Witness = {
     messages,
     faults,
+    onUndone: () => undefined,
     fault,
     onScript,
     onPublished: (id, version) => void published.add(`${id}/${version}`),
@@ -236,6 +240,7 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
       }
     },
   };
+  return witness;
 }
 
 const refOf = (event: string): string => (JSON.parse(event) as { client_ref?: string }).client_ref ?? '';
