@@ -162,6 +162,19 @@ const counts = ({ told, shown }: History): Record<string, number> => {
   return found;
 };
 
+/** Why messages were flagged: what the first step of each says that left it unknown. */
+async function reasonsOfFlags({ shown }: History): Promise<Record<string, number>> {
+  const found: Record<string, number> = {};
+  for (const [id, { flags }] of shown) {
+    if (flags.length === 0) continue;
+    const { timeline } = await stack.message(id);
+    const step = timeline.find(({ event }) => event === 'unknown' || event === 'retrying');
+    const reason = String(step?.detail);
+    found[reason] = (found[reason] ?? 0) + 1;
+  }
+  return found;
+}
+
 for (const [policy, promise] of [
   ['wait', 'no message is accepted twice, at most what was claimed at a kill is flagged and refunded, each ends once'],
   ['resend', 'with operators that remove duplicates every message is accepted once and paid once'],
@@ -170,7 +183,7 @@ for (const [policy, promise] of [
     `every service killed under load, lost answers ${policy === 'wait' ? 'waited for' : 'asked for again'}: ${promise}`,
     async () => {
       const history = await run(policy);
-      console.log(`${policy}: ${JSON.stringify(counts(history))}`);
+      console.log(`${policy}: ${JSON.stringify({ ...counts(history), flags: await reasonsOfFlags(history) })}`);
       expect(faultsOf(history)).toEqual([]);
       // The run was what it claims to be: nearly everything was accepted, through kills that left claims behind.
       const accepted = history.told.filter(({ kind }) => kind === 'accepted').length;
