@@ -4,7 +4,7 @@
 -- answers  { granted, milliseconds until asking again can help }
 -- The bucket saves a twenty-fifth of a second and what becomes due while the next call is on its way. Where express could not
 -- be served whole nobody gets anything for the others until it was: it waits behind no other dispatcher's normal messages.
-local SLACK_S = 0.02
+local SLACK_S = 0.06
 local FIRST_HOLDS_MS = 60
 local t = redis.call('TIME')
 local now = t[1] * 1000 + t[2] / 1000

@@ -12,7 +12,7 @@ const PART = 1 / 25;
 const ASK_AGAIN_MS = 2;
 const AFTER_FAILURE_MS = 100;
 /** Submits that were leased and not used in this time are forgotten: somebody else has had the rate since. */
-const STALE_MS = 200;
+const STALE_MS = 500;
 
 /** Messages that wait for a submit. */
 export type Wanted = { express: number; others: number };

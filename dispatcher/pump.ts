@@ -25,6 +25,11 @@ export const CLAIM_GOOD_MS = 3_000;
 /** Claims ahead of the window: at least, and at most so many windows. */
 const COVER_MIN = 8;
 const COVER_WINDOWS_MAX = 4;
+/** Where a rate holds it back: what claims in hand may cover of it, seconds; more only where claiming itself takes longer. */
+const AHEAD_OF_RATE_S = 0.25;
+const AHEAD_OF_RATE_MAX_S = 1;
+/** A longer pause than this is not waited for with claims in hand. */
+const PAUSE_HELD_MS = 1_000;
 const RETRY_CLAIM_MS = 250;
 /** So long without a link counts as one fault of it: where nothing can be submitted nothing else says so. */
 const LINK_DOWN_FAULT_MS = 1_000;
@@ -70,7 +75,7 @@ export type Pump = {
   readonly connector: Connector;
   push(lane: Lane, work: Work): void;
   queued(lane: Lane): number;
-  /** Messages that wait for a claim. */
+  /** Messages that wait for their submit with a claim in hand; of express with one on its way as well. */
   waiting(): Wanted;
   /** Messages on their way from the queue to their end. */
   readonly busy: number;
@@ -157,20 +162,15 @@ export function createPump(deps: PumpDeps): Pump {
       wake();
     }
   };
-  /** Undoes the claims of what waits for a slot: their time runs, and there may be no slot for long. */
+  /** Undone, and then claimed anew: its time ran, or there may be no slot for long. */
+  const handBack = ({ lane, work }: Claimed): void => track(deps.undo(work, name).then(() => putBack(lane, work)));
   const handBackReady = (): void => {
-    for (const list of [ready.express, ready.others]) {
-      for (let next = list.shift(); next; next = list.shift()) {
-        const { lane, work } = next;
-        giveBack(work);
-        track(deps.undo(work, name).then(() => putBack(lane, work)));
-      }
-    }
+    for (const list of [ready.express, ready.others])
+      for (let next = list.shift(); next; next = list.shift()) handBack(next);
   };
 
-  const submit = ({ work: { event, attempt }, lane, at }: Claimed): Promise<SubmitOutcome> | SubmitOutcome => {
-    if (performance.now() - at > CLAIM_GOOD_MS) return { kind: 'released', error: 'claim_aged', linkFault: false };
-    return connector.submit({
+  const submit = ({ work: { event, attempt }, lane }: Claimed): Promise<SubmitOutcome> =>
+    connector.submit({
       messageId: event.id,
       attempt,
       to: event.phone,
@@ -181,7 +181,6 @@ export function createPump(deps: PumpDeps): Pump {
       lane,
       validUntil: event.valid_until,
     });
-  };
 
   /** What the outcome says of the link and of the rate. */
   const heed = (now: number, startedMs: number, work: Work, outcome: SubmitOutcome): void => {
@@ -222,12 +221,17 @@ export function createPump(deps: PumpDeps): Pump {
 
   const submitReady = (now: number): void => {
     if (handOver) return;
+    if (rate.waitMs(now) > PAUSE_HELD_MS) handBackReady();
     const allowance = breaker.allowance(now);
     while (connector.free > 0 && submitting.express + submitting.others < allowance) {
-      const others = submitting.others < othersMax ? ready.others : null;
-      const next = ready.express.shift() ?? others?.shift();
-      if (next === undefined) return;
-      track(submitOne(next));
+      const list = ready.express.length > 0 ? ready.express : submitting.others < othersMax ? ready.others : null;
+      if (list === null || list.length === 0 || rate.available(now) <= 0 || lease.available() <= 0) return;
+      const next = list.shift() as Claimed;
+      if (now - next.at > CLAIM_GOOD_MS) handBack(next);
+      else {
+        takeRate(now, next.work);
+        track(submitOne(next));
+      }
     }
   };
 
@@ -249,12 +253,8 @@ export function createPump(deps: PumpDeps): Pump {
         failpoint('dispatcher.after_claim');
         ready[sideOf(lane)].push({ work, lane, at });
         if (handOver) handBackReady();
-      } else {
-        giveBack(work);
-        deps.notClaimed(work, result);
-      }
+      } else deps.notClaimed(work, result);
     } catch (thrown) {
-      giveBack(work);
       restUntil = performance.now() + RETRY_CLAIM_MS;
       log.debug('claim_failed', { message_id: event.id, ...errorFields(thrown) });
       // A claim whose answer was lost may be ours: it is handed back before it is asked for again.
@@ -266,19 +266,36 @@ export function createPump(deps: PumpDeps): Pump {
     }
   };
 
+  /** How many of a side may wait for their submit with a claim in hand. */
+  const waitingMax = (now: number): number => {
+    const perSecond = Math.min(
+      rate.perSecond(now) || Number.POSITIVE_INFINITY,
+      settings.tps || Number.POSITIVE_INFINITY,
+    );
+    const aheadS = Math.min(Math.max(AHEAD_OF_RATE_S, records.claimMs / 500), AHEAD_OF_RATE_MAX_S);
+    return Math.max(1, Math.ceil(perSecond * aheadS));
+  };
+
   const claimMore = (now: number): void => {
     if (handOver || queue.length === 0 || !connector.ready || now < restUntil) return;
+    if (rate.waitMs(now) > PAUSE_HELD_MS) return;
     const { windowSize } = connector;
     const ahead = cover.size(now, records.claimMs);
+    const most = waitingMax(now);
     const allowance = breaker.allowance(now);
     const onTrial = breaker.state(now) === 'half_open';
     // What the others have claimed takes no room from express: it goes before them wherever they wait.
-    while (expressInside() + submitting.others < windowSize + ahead && expressInside() + othersInside() < allowance) {
-      if (rate.available(now) <= 0 || lease.available() <= 0) return;
-      const othersMay = othersInside() < othersMax + ahead && expressInside() + othersInside() < windowSize + ahead;
+    while (
+      expressInside() + submitting.others < windowSize + ahead &&
+      claiming.express + ready.express.length < most &&
+      expressInside() + othersInside() < allowance
+    ) {
+      const othersMay =
+        othersInside() < othersMax + ahead &&
+        claiming.others + ready.others.length < most &&
+        expressInside() + othersInside() < windowSize + ahead;
       const next = onTrial ? queue.takeProbe() : queue.take(othersMay);
       if (next === null) return;
-      takeRate(now, next.item);
       deps.onDrained(next.lane, queue.lengthOf(next.lane));
       track(claimOne(next.lane, next.item));
     }
@@ -341,7 +358,7 @@ export function createPump(deps: PumpDeps): Pump {
     connector,
     push: queue.push,
     queued: queue.lengthOf,
-    waiting: () => ({ express: queue.lengthOf('express'), others: queue.lengthOf('normal') + queue.lengthOf('bulk') }),
+    waiting: () => ({ express: claiming.express + ready.express.length, others: ready.others.length }),
     get busy() {
       return expressInside() + othersInside();
     },
