@@ -1,0 +1,123 @@
+import { expect, test } from 'bun:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { e164, newPhone } from '../support/phones.ts';
+import { until } from '../support/poll.ts';
+import { startReplica } from '../support/replica.ts';
+import { assertDrained } from '../support/settled.ts';
+import { useStack } from '../support/use-stack.ts';
+import {
+  arrivals,
+  assertNothingDoubled,
+  ended,
+  FULL,
+  figure,
+  isBound,
+  itemsOf,
+  type OperatorState,
+  operatorState,
+  percentile,
+  sendAll,
+  three,
+} from './scene.ts';
+
+const TPS = 50;
+const SECONDS = FULL ? 30 : 8;
+const stack = useStack({
+  operators: three({ MCI: { tps: TPS }, MTN: { smpp: { window: 16 } } }),
+  // All of a campaign in the lane it was sent for.
+  env: { OVERFLOW_AFTER: '1000000' },
+});
+
+const phones = (prefix: string, count: number) => Array.from({ length: count }, () => ({ phone: newPhone(prefix) }));
+
+/** Submits by whole second of the clock after this instant; the last one left out, which is no whole one. */
+function wholeSeconds(operator: string, fromMs: number): number[] {
+  const bySecond = stack.simulator.counters(operator).per_second;
+  const last = Math.max(...Object.keys(bySecond).map(Number));
+  const counts: number[] = [];
+  for (let at = Math.ceil(fromMs / 1_000); at < last; at += 1) counts.push(bySecond[String(at)] ?? 0);
+  return counts;
+}
+
+test(`tps ${TPS} with two dispatchers: kept on average, never passed by more than a tenth, and express goes before normal`, async () => {
+  await stack.charge('campaign', 100_000_000);
+  await stack.charge('otp', 10_000_000);
+  await isBound(stack, 'MCI');
+  const second = await startReplica(stack);
+  const acceptedBy = async (url: string): Promise<number> => {
+    const { operators } = (await (await fetch(`${url}/operators`)).json()) as { operators: OperatorState[] };
+    return operators.find(({ name }) => name === 'MCI')?.outcomes.accepted ?? 0;
+  };
+  const count = TPS * (SECONDS + 6);
+  await sendAll(stack, 'campaign', phones('912', count));
+  const both = [stack.urls.dispatcher, second.address];
+  await until('both submit', async () => (await Promise.all(both.map(acceptedBy))).every((n) => n > 0), {
+    everyMs: 20,
+  });
+  const from = Date.now();
+
+  // Each with a companion to an operator without a rate: what both wait for is the way there, the rest is the queue.
+  const asked: { phone: string; companion: string; at: number }[] = [];
+  for (const end = from + (SECONDS - 1) * 1_000; Date.now() < end; ) {
+    const [phone, companion] = [newPhone('912'), newPhone('935')];
+    const send = (to: string) => stack.send({ phone: to, user_id: 'otp', type: 'express' });
+    await Promise.all([send(phone), send(companion)]);
+    asked.push({ phone, companion, at: Date.now() });
+    await delay(180);
+  }
+  await ended(stack, 'campaign', count, (SECONDS + 20) * 1_000);
+  await ended(stack, 'otp', asked.length * 2);
+
+  const seconds = wholeSeconds('mci', from).slice(0, SECONDS);
+  const mean = seconds.reduce((sum, n) => sum + n, 0) / seconds.length;
+  const [at, companions] = [arrivals(stack, 'mci'), arrivals(stack, 'mtn')];
+  const latencies = asked.map(({ phone, at: accepted }) => (at.get(e164(phone)) as number) - accepted);
+  const queued = asked.map(
+    ({ phone, companion }) => (at.get(e164(phone)) as number) - (companions.get(e164(companion)) as number),
+  );
+  figure('a second on average', mean.toFixed(2));
+  figure('seconds', seconds);
+  figure('express ms', { p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99) });
+  figure('of it behind others ms', {
+    p50: percentile(queued, 0.5),
+    p90: percentile(queued, 0.9),
+    max: Math.max(...queued),
+  });
+  figure('by the second dispatcher', await acceptedBy(second.address));
+  expect(seconds.length).toBeGreaterThanOrEqual(SECONDS - 1);
+  expect(mean).toBeGreaterThanOrEqual(TPS * 0.95);
+  expect(mean).toBeLessThanOrEqual(TPS);
+  expect(Math.max(...seconds)).toBeLessThanOrEqual(TPS * 1.1);
+  // A submit's turn at this rate comes every 20 ms, and the backlog is seconds long.
+  expect(percentile(queued, 0.5)).toBeLessThan(100);
+  expect(percentile(queued, 0.9)).toBeLessThan(400);
+  await second.stop();
+  assertNothingDoubled(stack);
+  await assertDrained(stack);
+});
+
+test('an operator that throttles is sent to at half the rate, then faster again; nobody loses a try', async () => {
+  await stack.charge('throttled', 100_000_000);
+  await isBound(stack, 'MTN');
+  stack.simulator.dials('mtn', { throttle_tps: 100 });
+  const count = 700;
+  await sendAll(stack, 'throttled', phones('935', count));
+  const rateAfter = await until('its rate is held back', async () => (await operatorState(stack, 'MTN')).rate);
+  const rateLater = await until('its rate climbs', async () => {
+    const { rate } = await operatorState(stack, 'MTN');
+    return rate > rateAfter && rate;
+  });
+  expect(await ended(stack, 'throttled', count, 40_000)).toEqual({ sent: count });
+  const { accepted, throttled } = stack.simulator.counters('mtn');
+  figure('throttled', { accepted, throttled, rateAfter, rateLater });
+  const items = await itemsOf(stack, 'throttled');
+  expect(items.filter(({ attempts, flags }) => attempts !== 1 || flags.length > 0)).toEqual([]);
+  // Most of what is refused is refused before the first halving: a window, and what a second's climb finds out.
+  expect(throttled).toBeLessThan(accepted);
+  stack.simulator.dials('mtn', { throttle_tps: 0 });
+  await until('nothing holds it back any more', async () => (await operatorState(stack, 'MTN')).rate === 0, {
+    withinMs: 40_000,
+  });
+  assertNothingDoubled(stack);
+  await assertDrained(stack);
+});
