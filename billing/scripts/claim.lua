@@ -9,11 +9,12 @@ write_at_maxmemory()
 confirm_all()
 
 local function claim(id, attempt, operator, resend, unknown_wait)
-  local r = read_record(id)
+  local r = read_record(id, TO_CLAIM)
   if not r then return { 1 } end
   if r.state == 'sent' or r.state == 'failed' then return { 2, true } end
   if r.state ~= 'held' or attempt > r.attempt then return { 3 } end
   if r.valid_until <= now then
+    r = read_record(id, ALL)
     decide_failed(id, r, now, 'expired', r.flags, false)
     return { 2, true }
   end
@@ -21,7 +22,7 @@ local function claim(id, attempt, operator, resend, unknown_wait)
   local not_before = tonumber(r.not_before or '0')
   if not_before > now then return { 5, false, num(not_before - now) } end
   if r.adrift then redis.call('HDEL', message(id), 'adrift') end
-  redis.call('HSET', message(id), 'state', 'claimed', 'owner', owner, 'claim_until', num(now + ttl),
+  redis.call('HSET', message(id), 'state', 'claimed', 'owner', owner, 'claim_until', now + ttl,
     'operator', operator, 'resend', resend, 'unknown_wait', unknown_wait)
   unbox[#unbox + 1] = id
   due_at(id, now + ttl)

@@ -30,9 +30,9 @@ local function hold_item(user, available)
   local made_at = tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
   if math.abs(now - made_at) > ID_AGE_MAX_MS then return 2, 0 end
   if price > available then return 1, 0 end
-  redis.call('HSET', record, 'user', user, 'price', num(price), 'state', 'held', 'attempt', '1', 'version', '0',
+  redis.call('HSET', record, 'user', user, 'price', price, 'state', 'held', 'attempt', '1', 'version', '0',
     'published', '0', 'valid_until', valid_until, 'event', event)
-  boxed[#boxed + 1] = num(now + RELAY_AFTER_MS)
+  boxed[#boxed + 1] = now + RELAY_AFTER_MS
   boxed[#boxed + 1] = id
   due_at(id, tonumber(valid_until))
   return 0, price

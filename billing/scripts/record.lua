@@ -24,7 +24,8 @@ local tag = KEYS[1]
 local OUTBOX = tag .. ':outbox'
 local DUE = tag .. ':due'
 
--- Lua's numbers are doubles and tostring writes 1e+15: money and instants are always written by this.
+-- Lua's numbers are doubles. Redis writes those in a command's arguments with all their digits; tostring writes 1e+15, so what
+-- is answered as text is written by this.
 local function num(n) return string.format('%.0f', n) end
 
 -- At maxmemory Redis refuses a script's first write when it may need memory, and none that follows a write. This one needs
@@ -69,14 +70,14 @@ local NAMES = { 'available', 'held', 'posted', 'open' }
 local function write_changes()
   for user, c in pairs(changes) do
     for i = 1, 4 do
-      if c[i] ~= 0 then redis.call('HINCRBY', account(user), NAMES[i], num(c[i])) end
+      if c[i] ~= 0 then redis.call('HINCRBY', account(user), NAMES[i], (c[i])) end
     end
   end
 end
 
 local due = {}
 local function due_at(id, ms)
-  due[#due + 1] = num(ms)
+  due[#due + 1] = ms
   due[#due + 1] = id
 end
 local undue = {}
@@ -108,21 +109,21 @@ local function decide_sent(id, r, now, attempt, operator, ids, amount, flags)
   local price = tonumber(r.price)
   local posted = price
   if amount > 0 and amount < price then posted = amount end
-  local version, decided_at = num(r.version + 1), num(now)
+  local version = r.version + 1
   redis.call('HDEL', message(id), 'event', 'owner', 'claim_until', 'wait_until', 'not_before')
-  redis.call('HSET', message(id), 'state', 'sent', 'version', version, 'attempt', num(attempt), 'operator', operator,
-    'ids', ids, 'posted', num(posted), 'flags', flags, 'error', '', 'decided_at', decided_at)
+  redis.call('HSET', message(id), 'state', 'sent', 'version', version, 'attempt', attempt, 'operator', operator,
+    'ids', ids, 'posted', posted, 'flags', flags, 'error', '', 'decided_at', now)
   change(r.user, price - posted, -price, posted, -1)
   unbox[#unbox + 1] = id
   due_at(id, now + PUBLISH_GRACE_MS)
-  return { 'sent', version, num(attempt), operator, ids, num(posted), '', flags, decided_at, '', r.user, '', '' }
+  return { 'sent', num(version), num(attempt), operator, ids, num(posted), '', flags, num(now), '', r.user, '', '' }
 end
 
 local function decide_failed(id, r, now, reason, flags, dead)
   local price = tonumber(r.price)
   redis.call('HDEL', message(id), 'event', 'owner', 'claim_until', 'wait_until', 'not_before')
-  redis.call('HSET', message(id), 'state', 'failed', 'version', num(r.version + 1), 'posted', '0', 'error', reason,
-    'flags', flags, 'decided_at', num(now), 'dead', dead and '1' or '0')
+  redis.call('HSET', message(id), 'state', 'failed', 'version', r.version + 1, 'posted', '0', 'error', reason,
+    'flags', flags, 'decided_at', now, 'dead', dead and '1' or '0')
   change(r.user, price, -price, 0, -1)
   unbox[#unbox + 1] = id
   due_at(id, now + PUBLISH_GRACE_MS)
@@ -133,8 +134,8 @@ local function next_attempt(id, r, now, reason, flags)
   local wait = RETRY_WAITS_MS[r.attempt] or RETRY_WAITS_MS[#RETRY_WAITS_MS]
   local jitter = tonumber(string.sub(id, -3), 16) / 4096
   redis.call('HDEL', message(id), 'owner', 'claim_until', 'wait_until')
-  redis.call('HSET', message(id), 'state', 'held', 'version', num(r.version + 1), 'attempt', num(r.attempt + 1),
-    'not_before', num(now + math.floor(wait * (1 + 0.2 * jitter))), 'error', reason, 'flags', flags, 'decided_at', num(now))
+  redis.call('HSET', message(id), 'state', 'held', 'version', r.version + 1, 'attempt', r.attempt + 1,
+    'not_before', now + math.floor(wait * (1 + 0.2 * jitter)), 'error', reason, 'flags', flags, 'decided_at', now)
   due_at(id, math.min(now + PUBLISH_GRACE_MS, r.valid_until))
 end
 
@@ -153,8 +154,8 @@ local function become_unknown(id, r, now, reason)
   else
     redis.call('HDEL', message(id), 'claim_until')
     local wait = tonumber(r.unknown_wait or '0')
-    redis.call('HSET', message(id), 'state', 'unknown', 'version', num(r.version + 1), 'error', reason, 'flags', r.flags,
-      'wait_until', num(now + wait), 'decided_at', num(now))
+    redis.call('HSET', message(id), 'state', 'unknown', 'version', r.version + 1, 'error', reason, 'flags', r.flags,
+      'wait_until', now + wait, 'decided_at', now)
     due_at(id, now + math.min(wait, PUBLISH_GRACE_MS))
   end
 end
@@ -183,13 +184,16 @@ local function confirm_all()
   end
 end
 
-local FIELDS = { 'user', 'price', 'state', 'attempt', 'version', 'published', 'valid_until', 'not_before', 'owner',
-  'claim_until', 'wait_until', 'resend', 'unknown_wait', 'flags', 'adrift' }
-local function read_record(id)
-  local f = redis.call('HMGET', message(id), unpack(FIELDS))
+-- A claim and a settlement read what they decide by, and the rest only on their rarer ways.
+local TO_CLAIM = { 'state', 'attempt', 'valid_until', 'version', 'published', 'not_before', 'adrift' }
+local TO_SETTLE = { 'state', 'attempt', 'valid_until', 'version', 'published', 'user', 'price', 'owner', 'flags' }
+local ALL = { 'state', 'attempt', 'valid_until', 'version', 'published', 'user', 'price', 'owner', 'flags', 'not_before',
+  'adrift', 'claim_until', 'wait_until', 'resend', 'unknown_wait' }
+local function read_record(id, fields)
+  local f = redis.call('HMGET', message(id), unpack(fields))
   if not f[1] then return nil end
   local r = {}
-  for i = 1, #FIELDS do r[FIELDS[i]] = f[i] or nil end
+  for i = 1, #fields do r[fields[i]] = f[i] or nil end
   r.attempt, r.version, r.published = tonumber(r.attempt), tonumber(r.version), tonumber(r.published)
   r.valid_until = tonumber(r.valid_until)
   r.flags = r.flags or ''

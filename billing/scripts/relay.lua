@@ -8,11 +8,11 @@ write_at_maxmemory()
 if not lease('relay', owner, lease_ms) then return nil end
 
 local events, later = {}, {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', num(now), 'LIMIT', 0, most)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT', 0, most)) do
   local f = redis.call('HMGET', message(id), 'state', 'event', 'attempt')
   if f[1] == 'held' and f[3] == '1' and f[2] then
     events[#events + 1] = f[2]
-    later[#later + 1] = num(now + RELAY_AFTER_MS)
+    later[#later + 1] = now + RELAY_AFTER_MS
     later[#later + 1] = id
   else
     unbox[#unbox + 1] = id

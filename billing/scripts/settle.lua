@@ -19,7 +19,7 @@ local replies = {}
 for i = 1, tonumber(take()) do
   local id, attempt, outcome, operator = take(), tonumber(take()), tonumber(take()), take()
   local ids, amount, reason, flags = take(), tonumber(take()), take(), take()
-  local r = read_record(id)
+  local r = read_record(id, TO_SETTLE)
   if not r then
     replies[i] = { 0 }
   elseif r.state == 'sent' or r.state == 'failed' then
@@ -44,7 +44,11 @@ for i = 1, tonumber(take()) do
       redis.call('HSET', message(id), 'operator', operator, 'ids', ids)
       if outcome == 1 then decide_failed(id, r, now, reason, r.flags, false)
       elseif outcome == 2 then fail_or_retry(id, r, now, reason, r.flags, r.flags)
-      else become_unknown(id, r, now, reason) end
+      else
+        local policy = redis.call('HMGET', message(id), 'resend', 'unknown_wait')
+        r.resend, r.unknown_wait = policy[1], policy[2]
+        become_unknown(id, r, now, reason)
+      end
       replies[i] = { 1, unpack(outcome_of(id)) }
     end
   end

@@ -30,7 +30,7 @@ local function look_at(id, r)
     local times = redis.call('HINCRBY', message(id), 'adrift', 1)
     due_at(id, math.min(now + ADRIFT_AFTER_MS * times, r.valid_until))
     if r.attempt > 1 then return true end
-    redis.call('ZADD', OUTBOX, num(now), id)
+    redis.call('ZADD', OUTBOX, now, id)
     return false
   end
   local deadline = r.valid_until
@@ -42,8 +42,8 @@ local function look_at(id, r)
 end
 
 local found = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', num(now), 'LIMIT', 0, most)) do
-  local r = read_record(id)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, most)) do
+  local r = read_record(id, ALL)
   if not r then undue[#undue + 1] = id
   elseif look_at(id, r) then found[#found + 1] = { id, unpack(outcome_of(id)) } end
 end
