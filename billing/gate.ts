@@ -3,7 +3,7 @@ import { errorFields, type Log } from '../shared/log.ts';
 import type { Redis } from '../shared/redis.ts';
 import { TAGS } from './shard.ts';
 
-const POLL_MS = 250;
+const POLL_MS = 500;
 
 export type Limits = { outboxMax: number; openMax: number; memoryMaxBytes: number };
 export type Load = { outbox: number; inFlight: number; memoryBytes: number; memoryMaxBytes: number };

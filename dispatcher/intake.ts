@@ -14,8 +14,8 @@ import type { Work } from './work.ts';
 /** How a lane's consumer fetches: express at once, the others wait a moment for more, which costs Kafka and us far less. */
 const FETCH: Readonly<Record<Lane, { minBytes: number; maxWaitMs: number }>> = {
   express: { minBytes: 1, maxWaitMs: 250 },
-  normal: { minBytes: 32_768, maxWaitMs: 50 },
-  bulk: { minBytes: 65_536, maxWaitMs: 250 },
+  normal: { minBytes: 32_768, maxWaitMs: 100 },
+  bulk: { minBytes: 65_536, maxWaitMs: 500 },
 };
 const BYTES_PER_PARTITION_MAX = 262_144;
 const TOPIC: Readonly<Record<Lane, string>> = { express: TOPICS.express, normal: TOPICS.normal, bulk: TOPICS.bulk };

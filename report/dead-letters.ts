@@ -114,7 +114,7 @@ export type Resend = (
 export async function replayDeadLetter(store: Store, resend: Resend, id: string) {
   const [row] = await select(store).where(and(eq(deadLetters.id, id), standing));
   if (!row) throw notThere();
-  const known = row.replayed_as ?? (await findReplay(store, id));
+  const known = row.replayed_as ?? (await findReplay(store, row.user_id, id));
   if (known !== null) {
     if (row.replayed_as === null) await rememberReplay(store, id, known);
     return {
@@ -143,8 +143,13 @@ export async function replayDeadLetter(store: Store, resend: Resend, id: string)
   return { ...answer, message_id, replay_of: id, already_replayed: false };
 }
 
-async function findReplay(store: Store, id: string): Promise<string | null> {
-  const [row] = await store.db.select({ id: messages.id }).from(messages).where(eq(messages.replay_of, id)).limit(1);
+/** The account's own message that repeats it: anybody may name any id in `replay_of`. */
+async function findReplay(store: Store, userId: string, id: string): Promise<string | null> {
+  const [row] = await store.db
+    .select({ id: messages.id })
+    .from(messages)
+    .where(and(eq(messages.replay_of, id), eq(messages.user_id, userId)))
+    .limit(1);
   return row?.id ?? null;
 }
 
