@@ -29,8 +29,11 @@ export type Process = {
 type Event = { at: number; serial: number; process: Process; run: () => void; cancelled: boolean; poll: boolean };
 
 const START_MS = 1_800_000_000_000;
-/** A timer this long is a poll's. */
+/** The one period of the sweeper and of the relay: their timers may be put off. */
+export const IDLE_MS = 1_000;
+/** An interval this long is a second look. */
 const POLL_MS = 400;
+const LEISURE_MS = 15_000;
 
 let heap: Event[] = [];
 let serial = 0;
@@ -75,6 +78,8 @@ function pop(): Event | undefined {
 
 /** The world's instant, epoch milliseconds. */
 export const worldNow = (): number => now;
+/** Whose turn it is. */
+export const currentProcess = (): Process => current;
 /** How many turns were had since the history began. */
 export const turnCount = (): number => turns;
 
@@ -84,17 +89,6 @@ export function after(ms: number, process: Process, run: () => void): Event {
   const event = { at: now + Math.max(0, Math.ceil(ms)), serial, process, run, cancelled: false, poll: false };
   push(event);
   return event;
-}
-
-/** Runs something as a process within the turn that is going on: its timers are that process'. */
-export function as<T>(process: Process, run: () => T): T {
-  const outer = current;
-  current = process;
-  try {
-    return run();
-  } finally {
-    current = outer;
-  }
 }
 
 /** Resolves in a later turn of the process. */
@@ -163,17 +157,19 @@ function timerOf(event: Event): Timer {
 
 function setSimulatedTimeout(run: (...args: unknown[]) => void, ms = 1, ...args: unknown[]): Timer {
   const event = after(Math.max(1, ms), current, () => run(...args));
-  event.poll = ms >= POLL_MS;
+  event.poll = ms === IDLE_MS;
   return timerOf(event);
 }
 
 function setSimulatedInterval(run: (...args: unknown[]) => void, ms = 1, ...args: unknown[]): Timer {
   const owner = current;
+  // What looks after the others at its leisure looks more rarely: half of all turns were nothing but that.
+  const period = ms >= POLL_MS ? Math.max(ms, LEISURE_MS) : Math.max(1, ms);
   const again = (): void => {
-    timer.event = after(Math.max(1, ms), owner, again);
+    timer.event = after(period, owner, again);
     run(...args);
   };
-  const timer = timerOf(after(Math.max(1, ms), owner, again));
+  const timer = timerOf(after(period, owner, again));
   return timer;
 }
 

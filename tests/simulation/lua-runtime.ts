@@ -105,11 +105,11 @@ export const RUNTIME = {
     void (isTable(base) ? base.set(key, value) : fault(`attempt to index ${typeof base} with ${String(key)}`)),
   count: (value: LuaValue): number => (typeof value === 'number' ? value : number(value)),
   step: (value: LuaValue): number => (typeof value === 'number' && value > 0 ? value : fault('a loop that goes down')),
-  /** An argument of redis.call. */
-  argument: (value: LuaValue): string =>
-    typeof value === 'string' || typeof value === 'number'
-      ? text(value)
-      : fault('redis.call takes strings and numbers alone'),
+  /** An argument of redis.call: Redis writes numbers as %.17g, so a whole one is its digits. */
+  argument: (value: LuaValue): string => {
+    if (typeof value === 'string') return value;
+    return Number.isSafeInteger(value) ? String(value) : fault(`${typeof value} ${String(value)} for redis.call`);
+  },
 };
 
 function* gmatch(subject: string, pattern: RegExp): Generator<LuaValue[]> {

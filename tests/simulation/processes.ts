@@ -1,7 +1,7 @@
 /** The services' own code, wired as their index.ts does it, over the simulated Kafka, Redis, operators and calls. */
 import { type AccountDeps, topUp } from '../../billing/accounts.ts';
 import { billingHandlers } from '../../billing/grpc.ts';
-import { loadScripts, type Times } from '../../billing/scripts.ts';
+import type { Scripts } from '../../billing/scripts.ts';
 import { ledgerPublisher, startSweeper } from '../../billing/sweeper.ts';
 import { openDispatch } from '../../dispatcher/dispatch.ts';
 import { createIntake } from '../../dispatcher/intake.ts';
@@ -25,7 +25,7 @@ import { parseSenders } from '../../shared/sms/sender.ts';
 import { TOPICS } from '../../shared/topics.ts';
 import type { Bus } from './bus.ts';
 import { type Billing, connectBilling } from './calls.ts';
-import type { Process } from './clock.ts';
+import { IDLE_MS, type Process } from './clock.ts';
 import type { Weather } from './faults.ts';
 import type { Operators } from './operator.ts';
 import type { SimulatedRedis } from './redis.ts';
@@ -41,7 +41,7 @@ export type Surroundings = {
   operators: Operators;
   billings: Billing[];
   heldTwice: Set<string>;
-  times: Times;
+  scripts: Scripts;
   file: OperatorsFile;
   rules: Rules;
 };
@@ -49,7 +49,17 @@ export type Surroundings = {
 const HTTP = { url: 'http://127.0.0.1:1/', timeout_ms: 3_000 };
 
 /** Three operators: one waits after an unknown, one echoes our ids in its receipts, one is sent again and removes doubles. */
-export function parsed(unknownWaitS: number, fallback: boolean): { file: OperatorsFile; rules: Rules } {
+export function parsed(unknownWaitS: number, fallback: boolean): Parsed {
+  const known = `${unknownWaitS} ${fallback}`;
+  const found = files.get(known) ?? parse(unknownWaitS, fallback);
+  files.set(known, found);
+  return found;
+}
+
+type Parsed = { file: OperatorsFile; rules: Rules };
+const files = new Map<string, Parsed>();
+
+function parse(unknownWaitS: number, fallback: boolean): Parsed {
   const common = { connector: 'http', http: HTTP, unknown_wait_s: unknownWaitS };
   const operators = parseOperators({
     operators: {
@@ -116,16 +126,15 @@ export type BillingProcess = Billing & {
 };
 
 export function startBilling(around: Surroundings, process: Process): BillingProcess {
-  const { bus, times } = around;
+  const { bus, scripts } = around;
   const redis = around.redis.connect(process);
-  const scripts = loadScripts(redis, times);
   const producer = bus.producerOf(process);
   const sweeper = startSweeper({
     redis,
     scripts,
     producer,
     owner: newId(),
-    everyMs: 1_000,
+    everyMs: IDLE_MS,
     log: quiet,
     onSwept: () => undefined,
   });

@@ -2,8 +2,9 @@
  * The one Redis of a history and the processes' connections to it: billing's own scripts run in it, over the simulated clock.
  * A call may be refused before any effect, run after its caller gave it up, or lose its answer.
  */
+import { loadScripts, type Scripts, type Times } from '../../billing/scripts.ts';
 import type { Redis } from '../../shared/redis.ts';
-import { after, type Process, WORLD, worldNow } from './clock.ts';
+import { after, currentProcess, type Process, WORLD, worldNow } from './clock.ts';
 import { NEVER, survives, type Weather } from './faults.ts';
 import { compileLua, type Script } from './lua.ts';
 import { createMemoryRedis, type MemoryRedis, type Reply } from './memory-redis.ts';
@@ -23,32 +24,42 @@ export type SimulatedRedis = {
 
 export type RedisOptions = {
   weather: Weather;
-  /** A script as it is, or with a planted bug. */
-  patch: (name: string, lua: string) => string;
   /** Told after each script has run. */
-  onScript: (name: string, tag: string, args: readonly string[], reply: Reply) => void;
+  onScript: (name: string, tag: string, args: readonly string[]) => void;
 };
 
-/** Compiled once a run: a history brings its own Redis. */
-const compiled = new Map<string, Script>();
-let memoryNow: MemoryRedis;
+type Runner = (name: string, script: Script, tag: string, args: readonly unknown[]) => Promise<Reply>;
 
-function compile(lua: string): Script {
-  let script = compiled.get(lua);
-  if (script === undefined) {
-    script = compileLua(lua, (command, args) => memoryNow.call(command, args));
-    compiled.set(lua, script);
-  }
-  return script;
+/** The history's own, for the scripts that all histories of a run share. */
+let memoryNow: MemoryRedis;
+let runNow: Runner;
+let statusNow: () => string;
+
+/**
+ * Billing's scripts, read and compiled once a run. Whoever calls one in its turn is the process whose connection is used.
+ * @param patch a script as it is, or with a planted bug
+ */
+export function compileScripts(times: Times, patch: (name: string, lua: string) => string): Scripts {
+  const connection: Record<string, unknown> = {
+    get status() {
+      return statusNow();
+    },
+    defineCommand: (name: string, { lua }: { lua: string }) => {
+      const script = compileLua(patch(name, lua), (command, args) => memoryNow.call(command, args));
+      connection[name] = (tag: string, ...args: unknown[]) => runNow(name, script, tag, args);
+    },
+  };
+  return loadScripts(connection as unknown as Redis, times);
 }
 
-export function createRedis({ weather, patch, onScript }: RedisOptions): SimulatedRedis {
+export function createRedis({ weather, onScript }: RedisOptions): SimulatedRedis {
   const { random } = weather;
   const used = new Set<string>();
   let offsetMs = 0;
   const now = (): number => worldNow() + offsetMs;
   const memory = createMemoryRedis(now);
   memoryNow = memory;
+  statusNow = () => (weather.redisAwayUntil > worldNow() ? 'reconnecting' : 'ready');
 
   const exchange = (process: Process, run: () => Reply, needsMemory: boolean): Promise<Reply> => {
     const { faults } = weather;
@@ -80,27 +91,9 @@ export function createRedis({ weather, patch, onScript }: RedisOptions): Simulat
       (name: string) =>
       (...args: unknown[]): Promise<Reply> =>
         exchange(process, () => memory.call(name, args.map(String)), false);
-    const connection: Record<string, unknown> = {
+    const connection = {
       get status() {
-        return weather.redisAwayUntil > worldNow() ? 'reconnecting' : 'ready';
-      },
-      defineCommand: (name: string, { lua }: { lua: string }) => {
-        const script = compile(patch(name, lua));
-        connection[name] = (tag: string, ...args: unknown[]) => {
-          // What sweeps and relays asks all shards, of which a history has a few.
-          if (POLLS.has(name) && !used.has(tag)) return Promise.resolve(null);
-          used.add(tag);
-          return exchange(
-            process,
-            () => {
-              const texts = args.map(String);
-              const reply = script([tag], texts);
-              onScript(name, tag, texts, reply);
-              return reply;
-            },
-            NEEDS_MEMORY.has(name),
-          );
-        };
+        return statusNow();
       },
       hlen: command('HLEN'),
       hdel: command('HDEL'),
@@ -108,6 +101,18 @@ export function createRedis({ weather, patch, onScript }: RedisOptions): Simulat
       hscan: (key: string) => exchange(process, () => ['0', memory.call('HGETALL', [key])], false),
     };
     return connection as unknown as Redis;
+  };
+  runNow = (name, script, tag, args) => {
+    // What sweeps and relays asks all shards, of which a history has a few.
+    if (POLLS.has(name) && !used.has(tag)) return Promise.resolve(null);
+    used.add(tag);
+    const run = (): Reply => {
+      const texts = args.map(String);
+      const reply = script([tag], texts);
+      onScript(name, tag, texts);
+      return reply;
+    };
+    return exchange(currentProcess(), run, NEEDS_MEMORY.has(name));
   };
   return {
     memory,

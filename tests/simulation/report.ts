@@ -15,7 +15,8 @@ import { after, type Process, waitAs, worldNow } from './clock.ts';
 import { NEVER, type Weather } from './faults.ts';
 
 export const READ_TOPICS = [TOPICS.express, TOPICS.normal, TOPICS.bulk, TOPICS.status, TOPICS.ledger];
-const LOOK_EVERY_MS = 2_000;
+/** Rarely: a history is short, and a second look finds what the first left. */
+const LOOK_EVERY_MS = 5_000;
 const DEADLINE_MS = 4_000;
 
 export type Fold = Pick<

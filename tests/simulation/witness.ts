@@ -52,6 +52,9 @@ export type Witness = {
 const OPEN: ReadonlySet<string> = new Set(['held', 'claimed', 'unknown']);
 export const isOpen = ({ state }: Pick<Seen, 'state'>): boolean => OPEN.has(state);
 
+/** Scripts that touch what their arguments do not name. */
+const SEES_ALL: ReadonlySet<string> = new Set(['jsms_sweep']);
+
 /** Which script may make which move, of a record that is there. */
 const MOVES: Readonly<Record<string, readonly string[]>> = {
   'held claimed': ['jsms_claim'],
@@ -220,7 +223,8 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
   const onScript = (name: string, tag: string, args: readonly string[]): void => {
     if (name === 'jsms_hold') learnHeld(tag, args);
     if (name === 'jsms_topup') learnUser(tag, args[0] as string);
-    for (const id of byTag.get(tag) ?? []) watch(tag, id, name);
+    const all = SEES_ALL.has(name);
+    for (const id of byTag.get(tag) ?? []) if (all || args.includes(id)) watch(tag, id, name);
     recount(tag);
   };
 
