@@ -83,7 +83,7 @@ export type OperatorState = {
   tps: number;
   rate: number;
   window: { size: number; inflight: number };
-  binds: { state: string; reconnects: number; last_error: string | null }[];
+  binds: { state: string; inflight: number; reconnects: number; last_error: string | null }[];
   queued: Record<'express' | 'normal' | 'bulk', number>;
   claimed: number;
   outcomes: Record<string, number>;
