@@ -27,6 +27,8 @@ const stack = useStack({
     MTN: { breaker: BREAKER, fallback: ['Rightel'], on_unknown: 'resend' },
     Rightel: { breaker: BREAKER, http: { timeout_ms: 1_000 } },
   }),
+  // Less than waits in these tests: partitions pause and must go on.
+  env: { QUEUE_MAX: '50' },
 });
 
 const phones = (prefix: string, count: number) => Array.from({ length: count }, () => ({ phone: newPhone(prefix) }));

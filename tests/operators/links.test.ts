@@ -13,6 +13,7 @@ import {
   isBound,
   itemsOf,
   type Outgoing,
+  operatorState,
   recordOf,
   reloaded,
   sendAll,
@@ -26,6 +27,8 @@ const stack = useStack({
     MCI: { on_unknown: 'wait', unknown_wait_s: 1, smpp: { window: 16 } },
     MTN: { on_unknown: 'resend', smpp: { window: 16 } },
   }),
+  // Less than waits in these tests: partitions pause and must go on.
+  env: { QUEUE_MAX: '50' },
 });
 
 const numbers = (prefix: string, count: number): Outgoing[] =>
@@ -162,6 +165,29 @@ test('operator.json changes under load: a window, an operator taken out and put 
     expect([e164(phone), recordOf(stack, at, phone)?.accepted]).toEqual([e164(phone), 1]);
   }
   await assertSettled(stack, 'reload', priceOf(accepted));
+});
+
+test('an operator that is replaced while its full queue has paused its partitions: all of its messages go to the new one', async () => {
+  await stack.charge('replaced', 100_000_000);
+  stack.simulator.reset('rightel');
+  // 80 a second, so that most of them still wait when it is replaced.
+  stack.simulator.dials('rightel', { latency_ms: 400 });
+  const good = stack.operators;
+  const { Rightel: old, Aria: _, ...others } = good.operators;
+  stack.writeOperators({ ...good, operators: { ...others, Rightel: old as OperatorSpec } });
+  await reloaded(stack);
+  const accepted = await sendAll(stack, 'replaced', numbers('920', 600));
+  await until('its queue is full', async () => (await operatorState(stack, 'Rightel')).queued.normal >= 50);
+  const { http, ...rest } = old as OperatorSpec;
+  const url = `${stack.simulator.httpUrl}/mtn`;
+  stack.writeOperators({ ...good, operators: { ...others, Aria: { ...rest, http: { ...http, url } } } });
+  expect(await ended(stack, 'replaced', 600)).toEqual({ sent: 600 });
+  const carried = new Set((await itemsOf(stack, 'replaced')).map(({ operator }) => operator));
+  expect(carried).toEqual(new Set(['Rightel', 'Aria']));
+  assertNothingDoubled(stack);
+  await assertSettled(stack, 'replaced', priceOf(accepted));
+  stack.writeOperators({ ...good, operators: { ...others, Rightel: old as OperatorSpec } });
+  await reloaded(stack);
 });
 
 test('dispatchers that join and leave under load lose nothing and double nothing', async () => {
