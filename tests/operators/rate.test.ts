@@ -1,5 +1,6 @@
-import { expect, test } from 'bun:test';
+import { afterEach, expect, test } from 'bun:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { LocalServer } from '../../local/servers/server-process.ts';
 import { e164, newPhone } from '../support/phones.ts';
 import { until } from '../support/poll.ts';
 import { startReplica } from '../support/replica.ts';
@@ -16,6 +17,7 @@ import {
   type OperatorState,
   operatorState,
   percentile,
+  recordOf,
   sendAll,
   three,
 } from './scene.ts';
@@ -26,6 +28,12 @@ const stack = useStack({
   operators: three({ MCI: { tps: TPS }, MTN: { smpp: { window: 16 } } }),
   // All of a campaign in the lane it was sent for.
   env: { OVERFLOW_AFTER: '1000000' },
+});
+
+let second: LocalServer | null = null;
+afterEach(async () => {
+  await second?.stop();
+  second = null;
 });
 
 const phones = (prefix: string, count: number) => Array.from({ length: count }, () => ({ phone: newPhone(prefix) }));
@@ -43,14 +51,15 @@ test(`tps ${TPS} with two dispatchers: kept on average, never passed by more tha
   await stack.charge('campaign', 100_000_000);
   await stack.charge('otp', 10_000_000);
   await isBound(stack, 'MCI');
-  const second = await startReplica(stack);
+  second = await startReplica(stack);
+  const replicaUrl = second.address;
   const acceptedBy = async (url: string): Promise<number> => {
     const { operators } = (await (await fetch(`${url}/operators`)).json()) as { operators: OperatorState[] };
     return operators.find(({ name }) => name === 'MCI')?.outcomes.accepted ?? 0;
   };
   const count = TPS * (SECONDS + 6);
   await sendAll(stack, 'campaign', phones('912', count));
-  const both = [stack.urls.dispatcher, second.address];
+  const both = [stack.urls.dispatcher, replicaUrl];
   await until('both submit', async () => (await Promise.all(both.map(acceptedBy))).every((n) => n > 0), {
     everyMs: 20,
   });
@@ -83,16 +92,40 @@ test(`tps ${TPS} with two dispatchers: kept on average, never passed by more tha
     p90: percentile(queued, 0.9),
     max: Math.max(...queued),
   });
-  figure('by the second dispatcher', await acceptedBy(second.address));
+  figure('by the second dispatcher', await acceptedBy(replicaUrl));
   expect(seconds.length).toBeGreaterThanOrEqual(SECONDS - 1);
   expect(mean).toBeGreaterThanOrEqual(TPS * 0.95);
-  expect(mean).toBeLessThanOrEqual(TPS);
+  // What the bucket saved weighs more in a few seconds than in thirty.
+  expect(mean).toBeLessThanOrEqual(FULL ? TPS : TPS * 1.02);
   expect(Math.max(...seconds)).toBeLessThanOrEqual(TPS * 1.1);
   // A submit's turn at this rate comes every 20 ms, and the backlog is seconds long.
   expect(percentile(queued, 0.5)).toBeLessThan(100);
   expect(percentile(queued, 0.9)).toBeLessThan(400);
-  await second.stop();
   assertNothingDoubled(stack);
+  await assertDrained(stack);
+});
+
+test('express has a part of the window for itself: it waits behind no slow answers of normal messages', async () => {
+  await stack.charge('slow', 10_000_000);
+  await isBound(stack, 'MTN');
+  stack.simulator.dials('mtn', { latency_ms: 900 });
+  await sendAll(stack, 'slow', phones('935', 60));
+  const { window } = await operatorState(stack, 'MTN');
+  await until(
+    "the others' part of the window is full",
+    async () => (await operatorState(stack, 'MTN')).window.inflight === Math.floor(window.size * 0.8),
+    { everyMs: 5 },
+  );
+  const phone = newPhone('935');
+  await stack.send({ phone, user_id: 'slow', type: 'express' });
+  const { inflight } = await until(
+    'it is in flight beside all of them',
+    async () => recordOf(stack, 'mtn', phone) && (await operatorState(stack, 'MTN')).window,
+    { everyMs: 5 },
+  );
+  expect(inflight).toBeGreaterThan(Math.floor(window.size * 0.8));
+  stack.simulator.dials('mtn', { latency_ms: 0 });
+  expect(await ended(stack, 'slow', 61)).toEqual({ sent: 61 });
   await assertDrained(stack);
 });
 
