@@ -16,8 +16,11 @@ export type Submit = {
   at: number;
   /** The operator has the message, once more. */
   taken: boolean;
-  /** What the dispatcher was told; null when nothing came, or nobody was there to hear it. */
-  told: SubmitOutcome['kind'] | null;
+  /**
+   * What the dispatcher was told; null when nothing came, or nobody was there to hear it. `wrong_network` is a refusal after
+   * which the claim is undone, or, for a message that was rerouted before, the end.
+   */
+  told: SubmitOutcome['kind'] | 'wrong_network' | null;
 };
 
 export type Operators = {
@@ -143,7 +146,7 @@ export function createOperators(weather: Weather, onSubmit: (submit: Submit) => 
       return new Promise((resolve) => {
         const tell = (ms: number, outcome: SubmitOutcome): void =>
           void after(ms, process, () => {
-            submit.told = outcome.kind;
+            submit.told = outcome.kind === 'rejected' && outcome.wrongNetwork ? 'wrong_network' : outcome.kind;
             resolve(outcome);
           });
         const way = random.chance(weather.faults.submitSlow)

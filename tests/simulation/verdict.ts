@@ -49,7 +49,7 @@ export type Evidence = {
   clockMoved: boolean;
 };
 
-const HARMLESS: ReadonlySet<string | null> = new Set(['throttled', 'released']);
+const HARMLESS: ReadonlySet<string | null> = new Set(['throttled', 'released', 'wrong_network']);
 const flagsOf = ({ flags }: Seen): string[] => flags.split(',').filter((flag) => flag !== '');
 
 /** Each 202 is one message, a refusal none, a key one at most. */
@@ -86,9 +86,7 @@ function faultsOfSubmits(seen: Seen, submits: readonly Submit[], clockMoved: boo
   if (seen.state === 'sent' && !submits.some(({ told }) => told === 'accepted') && taken === 0)
     faults.push('posted, and no operator has it');
   const burnt = submits.filter(({ told }) => !HARMLESS.has(told)).length;
-  // A claim that is undone after a wrong network burns nothing, once a message; one that a kill cut off is an attempt.
-  if (new Set(submits.map(({ attempt }) => attempt)).size > ATTEMPTS_MAX || burnt > ATTEMPTS_MAX + 1)
-    faults.push(`${burnt} submits of ${submits.length} attempts`);
+  if (burnt > ATTEMPTS_MAX) faults.push(`${burnt} submits, of which ${ATTEMPTS_MAX} are allowed`);
   for (const [i, submit] of submits.entries()) {
     const next = submits[i + 1];
     if (next === undefined || (submit.told !== 'unknown' && submit.told !== null)) continue;
