@@ -95,6 +95,9 @@ export type Weather = {
   kafkaAwayUntil: number;
   redisAwayUntil: number;
   postgresAwayUntil: number;
+  operatorAwayUntil: number;
+  /** Which operator that is. */
+  operatorAway: string;
   /** Ends a process at once. */
   kill: (process: Process) => void;
 };

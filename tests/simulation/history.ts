@@ -30,7 +30,7 @@ import {
 import { createRandom, type Random } from './random.ts';
 import { compileScripts, createRedis } from './redis.ts';
 import { type Fold, newTable, startReport, type Table } from './report.ts';
-import { faultsOf, type Known, NOTHING_KNOWN, type Told } from './verdict.ts';
+import { type Evidence, faultsOf, type Known, NOTHING_KNOWN, reachedBy, type Told } from './verdict.ts';
 import { createWitness, isOpen, type Witness } from './witness.ts';
 
 /** A bug that is put in on purpose: what it does to a script's text, or to a function of the report's fold. */
@@ -47,6 +47,8 @@ export type Outcome = {
   messages: number;
   submits: number;
   turns: number;
+  /** What it came to, counted by kind. */
+  reached: Record<string, number>;
   /** What broke, a sentence each. */
   faults: string[];
 };
@@ -84,11 +86,13 @@ type World = {
   known: Known;
   told: Told[];
   toppedUp: Map<string, { sure: number; perhaps: number }>;
+  /** Strikes so far, by kind. */
+  struck: Record<string, number>;
   /** Processes so far. */
   started: number;
 };
 
-const USERS = ['u1', 'u2', 'u3'];
+const USERS = ['u1', 'u2'];
 const TAGS_USED: ReadonlySet<string> = new Set(USERS.map(tagOf));
 const TEXTS = ['Your code is 1234', 'کد تایید: 1234', 'a'.repeat(200)];
 
@@ -165,14 +169,15 @@ function freeze(world: World, { process }: Running): void {
 
 /** Faults that strike a process or a server, at their own times. */
 function planStrikes(world: World): void {
-  const { random, weather, bus, around, calmAt } = world;
+  const { random, weather, bus, around, calmAt, struck } = world;
   const { faults } = weather;
-  const strike = (perS: number, run: () => void): void => {
+  const strike = (name: string, perS: number, run: () => void): void => {
     if (perS <= 0) return;
     const next = (): void => {
       const wait = (-Math.log(1 - random.float()) * 1_000) / perS;
       if (worldNow() + wait < calmAt)
         after(wait, WORLD, () => {
+          struck[name] = (struck[name] ?? 0) + 1;
           run();
           next();
         });
@@ -183,19 +188,22 @@ function planStrikes(world: World): void {
     if (world.running.length > 0) run(random.pick(world.running));
   };
   strike(
+    'kills',
     faults.killsPerS,
     someone((running) => kill(world, running)),
   );
   strike(
+    'freezes',
     faults.freezesPerS,
     someone((running) => freeze(world, running)),
   );
   strike(
+    'leaves',
     faults.leavesPerS,
     someone((running) => leave(world, running)),
   );
-  strike(faults.rebalancesPerS, bus.rebalance);
-  const outage = (name: 'kafkaAwayUntil' | 'redisAwayUntil' | 'postgresAwayUntil'): void => {
+  strike('rebalances', faults.rebalancesPerS, bus.rebalance);
+  const outage = (name: 'kafkaAwayUntil' | 'redisAwayUntil' | 'postgresAwayUntil' | 'operatorAwayUntil'): void => {
     if (!random.chance(0.12)) return;
     after(random.between(0, 15_000), WORLD, () => {
       weather[name] = Math.min(worldNow() + random.between(1_000, 20_000), calmAt);
@@ -204,6 +212,7 @@ function planStrikes(world: World): void {
   outage('kafkaAwayUntil');
   outage('redisAwayUntil');
   outage('postgresAwayUntil');
+  outage('operatorAwayUntil');
   if (random.chance(0.005))
     after(random.between(0, 15_000), WORLD, () => around.redis.jump(random.pick([-60_000, 60_000])));
   if (random.chance(0.1))
@@ -258,7 +267,7 @@ function planTopUps(world: World): void {
     );
   };
   for (const user of USERS) {
-    for (let n = random.between(1, 3); n > 0; n -= 1) {
+    for (let n = random.between(1, 2); n > 0; n -= 1) {
       const key = random.chance(0.5) ? `t${n}` : '';
       const amount = random.pick([20, 50, 200, 500]);
       after(n === 1 ? 0 : random.between(0, 10_000), WORLD, () => ask(user, amount, key, 2));
@@ -301,7 +310,8 @@ function planSends(world: World): number {
           after(random.between(100, 3_000), WORLD, () => send(user, items, entries, key, tries - 1));
       },
     );
-  const count = random.pick([1, 2, 3, 5, 8]);
+  // Few messages: what goes wrong between two shows with two, and a minute holds more histories.
+  const count = random.pick([1, 2, 2, 3, 6]);
   for (let n = 0; n < count; n += 1) {
     const user = random.pick(USERS);
     const key = random.chance(0.5) ? `k${n}` : '';
@@ -339,6 +349,8 @@ function createWorld(random: Random, { plant = NO_PLANT, strict = false }: Setti
     kafkaAwayUntil: 0,
     redisAwayUntil: 0,
     postgresAwayUntil: 0,
+    operatorAwayUntil: 0,
+    operatorAway: random.pick(['MCI', 'Rightel']),
     kill: (process) => {
       const running = world.running.find((one) => one.process === process);
       if (running) kill(world, running);
@@ -397,6 +409,7 @@ function createWorld(random: Random, { plant = NO_PLANT, strict = false }: Setti
     told: [],
     toppedUp: new Map(),
     started: 0,
+    struck: {},
     known: strict ? NOTHING_KNOWN : { heldTwice: around.heldTwice, undone, expiredUnseen: true },
   };
   return world;
@@ -467,26 +480,26 @@ export function runHistory(seed: number, settings: Settings = {}): Outcome {
     witness.look();
     if (random.chance(0.15)) readAgain(world);
   }
-  const evidence = {
+  const evidence: Evidence = {
     witness,
     told: world.told,
     submits: around.operators.submits,
     table: world.table,
     fold: world.fold,
-  };
-  const rest = {
+    known: world.known,
     toppedUp: world.toppedUp,
     balances: balancesOf(world),
-    known: world.known,
     clockMoved: around.redis.now() !== worldNow(),
   };
-  const faults = broken() ? [...witness.faults] : faultsOf({ ...evidence, ...rest });
+  const reached: Record<string, number> = { ...world.struck };
+  for (const what of reachedBy(evidence)) reached[what] = (reached[what] ?? 0) + 1;
   return {
     seed,
     messages: witness.messages.size,
     submits: around.operators.submits.length,
     turns: turnCount(),
-    faults,
+    reached,
+    faults: broken() ? [...witness.faults] : faultsOf(evidence),
   };
 }
 

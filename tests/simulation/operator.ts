@@ -95,6 +95,8 @@ export function createOperators(weather: Weather, onSubmit: (submit: Submit) => 
 
   const decide = (settings: OperatorSettings, submission: Submission, submit: Submit): SubmitOutcome | null => {
     const { faults } = weather;
+    if (settings.name === weather.operatorAway && weather.operatorAwayUntil > worldNow())
+      return { kind: 'transient', error: 'connect_failed', linkFault: true };
     if (random.chance(faults.unknownLost)) return null;
     if (random.chance(faults.wrongNetwork))
       return { kind: 'rejected', error: 'wrong_network', wrongNetwork: true, linkFault: false };

@@ -60,7 +60,9 @@ type Parsed = { file: OperatorsFile; rules: Rules };
 const files = new Map<string, Parsed>();
 
 function parse(unknownWaitS: number, fallback: boolean): Parsed {
-  const common = { connector: 'http', http: HTTP, unknown_wait_s: unknownWaitS };
+  // Few faults open a breaker here: a history is short.
+  const breaker = { failures: 2, open_s: 3, half_open_probes: 1 };
+  const common = { connector: 'http', http: HTTP, unknown_wait_s: unknownWaitS, breaker };
   const operators = parseOperators({
     operators: {
       MCI: { ...common, prefixes: ['912'], on_unknown: 'wait', fallback: fallback ? ['MTN'] : [] },

@@ -33,6 +33,7 @@ if (count > 1) Error.stackTraceLimit = 0;
 const startedAt = clockMs();
 const passed = (): number => (clockMs() - startedAt) / 1_000;
 const sums = { histories: 0, messages: 0, submits: 0, turns: 0 };
+const reached: Record<string, number> = {};
 let broken: Awaited<ReturnType<typeof runHistory>> | null = null;
 for (let n = 0; n < count && passed() < Number(values.seconds) && broken === null; n += 1) {
   const outcome = runHistory(first + n, { plant, strict: values.strict });
@@ -41,12 +42,14 @@ for (let n = 0; n < count && passed() < Number(values.seconds) && broken === nul
   sums.messages += outcome.messages;
   sums.submits += outcome.submits;
   sums.turns += outcome.turns;
+  for (const [what, n] of Object.entries(outcome.reached)) reached[what] = (reached[what] ?? 0) + n;
   if (outcome.faults.length > 0) broken = outcome;
 }
 const seconds = passed();
 const { user, system } = process.cpuUsage();
 const perMinute = Math.round((sums.histories / seconds) * 60);
 const perCpuMinute = Math.round((sums.histories / ((user + system) / 1_000_000)) * 60);
+process.stdout.write(`reached ${JSON.stringify(reached)}\n`);
 process.stdout.write(
   `${JSON.stringify({ first_seed: first, ...sums, seconds: Math.round(seconds), perMinute, perCpuMinute })}\n`,
 );

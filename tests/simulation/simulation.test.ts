@@ -10,6 +10,23 @@ import { PLANTS } from './plants.ts';
 const RUN = join(import.meta.dirname, 'run.ts');
 const TEST_TIMEOUT_MS = 90_000;
 
+/** What a thousand histories must come to at least once: a simulation that never gets there says nothing of it. */
+const PLACES = [
+  ...['kills', 'freezes', 'leaves', 'rebalances'],
+  ...['sent', 'failed', 'expired', 'no_answer', 'claim_left_behind', 'dead', 'last attempt', 'retrying', 'unknown'],
+  ...['perhaps_sent', 'perhaps_double', 'partial', 'rerouted', 'fallback', 'taken unheard'],
+  ...[
+    'told accepted',
+    'told rejected',
+    'told transient',
+    'told throttled',
+    'told unknown',
+    'told wrong_network',
+    'told null',
+  ],
+  ...['receipted delivered', 'receipted undelivered', 'receipted sent', 'receipted failed'],
+];
+
 type Run = { code: number | null; output: string };
 
 async function simulate(...args: string[]): Promise<Run> {
@@ -31,6 +48,8 @@ describe('the seeded simulation', () => {
       const { code, output } = await simulate('--seed', '1', '--histories', '1000', '--seconds', '60');
       expect({ code, output }).toMatchObject({ code: 0 });
       expect(output).toContain('"histories":1000');
+      const reached = JSON.parse(/^reached (.*)$/m.exec(output)?.[1] ?? '{}');
+      expect(PLACES.filter((place) => reached[place] === undefined)).toEqual([]);
     },
     TEST_TIMEOUT_MS,
   );

@@ -139,3 +139,21 @@ export function faultsOf(evidence: Evidence): string[] {
   );
   return [...faultsOfAnswers(evidence), ...messages, ...faultsOfAccounts(evidence)];
 }
+
+/** What became of a history's messages, counted by kind: a simulation that never gets somewhere proves nothing about it. */
+export function reachedBy({ witness, table, fold, submits }: Evidence): string[] {
+  const reached: string[] = [];
+  for (const seen of witness.messages.values()) {
+    reached.push(seen.state, ...flagsOf(seen));
+    if (seen.state === 'failed' && (seen.error === 'expired' || seen.error === 'no_answer')) reached.push(seen.error);
+    if (seen.dead) reached.push('dead');
+    if (seen.attempt === ATTEMPTS_MAX) reached.push('last attempt');
+    const row = table.rows.get(seen.id);
+    if (row?.receipts) reached.push(`receipted ${shownOf(fold, row)}`);
+    for (const { status, error } of row?.others ?? [])
+      reached.push(status, ...(error === 'claim_left_behind' ? [error] : []));
+  }
+  for (const { told, taken } of submits)
+    reached.push(`told ${told}`, ...(taken && told !== 'accepted' ? ['taken unheard'] : []));
+  return reached;
+}
