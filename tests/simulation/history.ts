@@ -30,7 +30,7 @@ import {
 import { createRandom, type Random } from './random.ts';
 import { compileScripts, createRedis } from './redis.ts';
 import { type Fold, newTable, startReport, type Table } from './report.ts';
-import { type Evidence, faultsOf, type Known, NOTHING_KNOWN, reachedBy, type Told } from './verdict.ts';
+import { type Evidence, faultsOf, HARMLESS, type Known, NOTHING_KNOWN, reachedBy, type Told } from './verdict.ts';
 import { createWitness, isOpen, type Witness } from './witness.ts';
 
 /** A bug that is put in on purpose: what it does to a script's text, or to a function of the report's fold. */
@@ -377,11 +377,11 @@ function createWorld(random: Random, { plant = NO_PLANT, strict = false }: Setti
   witness.onUndone = ({ id, attempt }) => {
     const since = witness.claimedAt(id, attempt);
     const underway = operators.submits.some(
-      (submit) => submit.id === id && submit.attempt === attempt && submit.told === null && submit.at >= since,
+      (submit) => submit.id === id && submit.attempt === attempt && submit.at >= since && !HARMLESS.has(submit.told),
     );
     if (!underway) return;
     undone.add(id);
-    if (strict) witness.fault(`message ${id}: its claim was undone while its submit was under way`);
+    if (strict) witness.fault(`message ${id}: its claim was undone though it was submitted`);
   };
   const waits = random.pick(RETRY_WAITS_MS);
   const around: Surroundings = {

@@ -26,7 +26,7 @@ export type Known = {
    */
   heldTwice: ReadonlySet<string>;
   /**
-   * Messages whose claim was undone while its submit was under way: a release whose answer was lost is repeated, the message is
+   * Messages whose claim was undone though it was submitted: a release whose answer was lost is repeated, the message is
    * claimed anew by the same owner, and then the first release comes. A claim has no name of its own that could tell the two apart.
    */
   undone: ReadonlySet<string>;
@@ -49,7 +49,8 @@ export type Evidence = {
   clockMoved: boolean;
 };
 
-const HARMLESS: ReadonlySet<string | null> = new Set(['throttled', 'released', 'wrong_network']);
+/** After these a claim is undone or handed on: the operator surely has nothing. */
+export const HARMLESS: ReadonlySet<string | null> = new Set(['throttled', 'released', 'wrong_network']);
 const flagsOf = ({ flags }: Seen): string[] => flags.split(',').filter((flag) => flag !== '');
 
 /** Each 202 is one message, a refusal none, a key one at most. */
