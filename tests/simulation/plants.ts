@@ -1,5 +1,5 @@
 /** Bugs to put in on purpose: a simulation that does not find them guards nothing. */
-import type { Plant } from './history.ts';
+import type { Plant } from './world.ts';
 
 type Change = readonly [from: RegExp, to: string];
 

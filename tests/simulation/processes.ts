@@ -2,6 +2,7 @@
 import { type AccountDeps, topUp } from '../../billing/accounts.ts';
 import { billingHandlers } from '../../billing/grpc.ts';
 import type { Scripts } from '../../billing/scripts.ts';
+import { tagOf } from '../../billing/shard.ts';
 import { ledgerPublisher, startSweeper } from '../../billing/sweeper.ts';
 import { openDispatch } from '../../dispatcher/dispatch.ts';
 import { createIntake } from '../../dispatcher/intake.ts';
@@ -84,6 +85,9 @@ function parse(unknownWaitS: number, fallback: boolean): Parsed {
   return { file: operators.file, rules };
 }
 
+/** The accounts of every history, and their shards. */
+export const USERS: readonly string[] = ['u1', 'u2'];
+export const TAGS_USED: ReadonlySet<string> = new Set(USERS.map(tagOf));
 /** The phone numbers of each operator. */
 export const PHONES = ['09121234567', '09121234568', '09351234567', '09351234568', '09201234567', '09201234568'];
 
