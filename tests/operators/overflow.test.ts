@@ -5,7 +5,6 @@ import { until } from '../support/poll.ts';
 import { assertDrained } from '../support/settled.ts';
 import { useStack } from '../support/use-stack.ts';
 import {
-  arrivals,
   assertNothingDoubled,
   ended,
   FULL,
@@ -15,6 +14,7 @@ import {
   percentile,
   sendAll,
   three,
+  watchArrivals,
 } from './scene.ts';
 
 // The small run has an operator that is slower than any machine that runs it, so that there is a backlog.
@@ -49,6 +49,8 @@ test(`a backlog of ${SIZE.backlog} messages of one account holds up neither expr
   await campaign;
   const alone = await rateDuring(delay(2_000));
 
+  const arriving = watchArrivals(stack, 'mci');
+  const reached = arriving.at;
   const asked: { phone: string; at: number }[] = [];
   let going = true;
   const express = (async () => {
@@ -64,39 +66,31 @@ test(`a backlog of ${SIZE.backlog} messages of one account holds up neither expr
   const before = submitted();
   await Promise.all(theirs.map(({ tenant, messages }) => sendAll(stack, tenant, messages)));
   const wanted = theirs.flatMap(({ messages }) => messages.map(({ phone }) => e164(phone)));
-  const at = await until(
-    "everyone's messages have reached the operator",
-    () => {
-      const now = arrivals(stack, 'mci');
-      return wanted.every((phone) => now.has(phone)) && now;
-    },
-    { withinMs: 30_000, everyMs: 200 },
-  );
-  const doneMs = Math.max(...wanted.map((phone) => at.get(phone) as number)) - from;
-  const besideExpress = asked.length;
-  const beside = ((submitted() - before - wanted.length - besideExpress) * 1_000) / (Date.now() - from);
+  await until("everyone's messages have reached the operator", () => wanted.every((phone) => reached.has(phone)), {
+    withinMs: 30_000,
+    everyMs: 100,
+  });
+  const beside = ((submitted() - before - wanted.length - asked.length) * 1_000) / (Date.now() - from);
   if (FULL) await delay(5_000);
   going = false;
   await express;
   expect((await operatorState(stack, 'MCI')).queued.bulk).toBeGreaterThan(0);
-  await until('all express ones have reached the operator', () => {
-    const now = arrivals(stack, 'mci');
-    return asked.every(({ phone }) => now.has(e164(phone)));
-  });
-  const reached = arrivals(stack, 'mci');
+  await until('all express ones have', () => asked.every(({ phone }) => reached.has(e164(phone))));
+  arriving.close();
+  const doneMs = Math.max(...wanted.map((phone) => reached.get(phone) as number)) - from;
   const waits = asked.map(({ phone, at: accepted }) => (reached.get(e164(phone)) as number) - accepted);
   const p99 = percentile(waits, 0.99);
   figure('express ms', { count: waits.length, p50: percentile(waits, 0.5), p99, max: Math.max(...waits) });
   figure("other accounts' messages ms", doneMs);
   figure('the backlog a second', { alone: Math.round(alone), beside: Math.round(beside) });
-  expect(doneMs).toBeLessThan(10_000);
+  expect(doneMs).toBeLessThanOrEqual(10_000);
   expect(beside).toBeGreaterThan(alone / 10);
   // The backlog is more than seconds long; the promise in full needs a machine that does nothing else.
   expect(p99).toBeLessThan(FULL ? 250 : 1_000);
 
-  await ended(stack, 'campaign', SIZE.backlog, FULL ? 400_000 : 60_000);
   for (const tenant of tenants) await ended(stack, tenant, SIZE.each);
   await ended(stack, 'otp', asked.length);
+  await ended(stack, 'campaign', SIZE.backlog, FULL ? 400_000 : 60_000);
   assertNothingDoubled(stack);
   await assertDrained(stack);
 }, 500_000);

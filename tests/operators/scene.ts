@@ -20,12 +20,25 @@ const BATCH = 500;
 
 export type Outgoing = { phone: string; text?: string; type?: 'express' | 'normal'; valid_for_s?: number };
 
-/** Accepts all of them in order, by batches. Throws when one is refused. */
+/**
+ * Accepts all of them in order, by batches; asks again with the same key where the gateway could not say, as a client would.
+ * Throws when one is refused.
+ */
 export async function sendAll(stack: Stack, userId: string, messages: readonly Outgoing[]): Promise<Accepted[]> {
   const accepted: Accepted[] = [];
   for (let from = 0; from < messages.length; from += BATCH) {
     const batch = messages.slice(from, from + BATCH).map((message) => ({ text: 'hello', ...message }));
-    for (const result of (await stack.sendBatch(userId, batch)).results) {
+    const key = `${batch[0]?.phone}-${batch.length}`;
+    const { results } = await until(
+      'the batch is accepted',
+      async () => {
+        const { status, json, text } = await stack.tryBatch(userId, batch, key);
+        if (status === 503) throw new Error(text);
+        return { results: status === 202 ? json.results : [{ error: text }] };
+      },
+      { withinMs: 60_000, everyMs: 250 },
+    );
+    for (const result of results) {
       if (!('message_id' in result)) throw new Error(`refused: ${JSON.stringify(result)}`);
       accepted.push(result);
     }
@@ -43,7 +56,7 @@ export function ended(stack: Stack, userId: string, count: number, withinMs = 30
       if (final < count) throw new Error(JSON.stringify(counts));
       return Object.fromEntries(Object.entries(counts).filter(([, n]) => n > 0));
     },
-    { withinMs, everyMs: 100 },
+    { withinMs, everyMs: Math.max(100, count / 100) },
   );
 }
 
@@ -61,8 +74,28 @@ export async function itemsOf(stack: Stack, userId: string): Promise<Item[]> {
 
 /** When each number's first message reached this operator, epoch milliseconds, by E.164. */
 export function arrivals(stack: Stack, operator: string): Map<string, number> {
-  const records = stack.simulator.records(operator, { limit: 1_000_000 });
+  return arrivalsAmong(stack, operator, 1_000_000);
+}
+
+function arrivalsAmong(stack: Stack, operator: string, newest: number): Map<string, number> {
+  const records = stack.simulator.records(operator, { limit: newest });
   return new Map(records.map(({ to, first_at }) => [numberOf(to), Date.parse(first_at)]));
+}
+
+const WATCH_EVERY_MS = 100;
+const WATCH_NEWEST = 3_000;
+
+/**
+ * Collects arrivals as they come, a few at a time: the operator runs in this process, and looking through all of its records would hold
+ * it up.
+ */
+export function watchArrivals(stack: Stack, operator: string): { at: ReadonlyMap<string, number>; close(): void } {
+  const at = new Map<string, number>();
+  const look = (): void => {
+    for (const [phone, ms] of arrivalsAmong(stack, operator, WATCH_NEWEST)) at.set(phone, ms);
+  };
+  const timer = setInterval(look, WATCH_EVERY_MS);
+  return { at, close: () => clearInterval(timer) };
 }
 
 const numberOf = (to: string): string => `+${to.replace(/^\+/, '')}`;
