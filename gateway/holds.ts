@@ -1,9 +1,9 @@
 /** Hold calls, coalesced; productions that Kafka confirmed ride along, or go alone within half a second. */
 import {
+  HoldCode,
   type HoldGroup,
   type HoldGroupReply,
   HoldOutcome,
-  type HoldReply,
   type HoldRequest,
   type Ref,
 } from '../shared/billing.ts';
@@ -26,27 +26,34 @@ export type Holds = {
   close(): Promise<void>;
 };
 
+/** `doubtful`: refused by a second call, after the first one's answer was lost: the first may hold all the same. */
+type Answered = { reply: HoldGroupReply; doubtful: boolean };
+
+const refuses = ({ outcome, codes }: HoldGroupReply): boolean =>
+  outcome === HoldOutcome.OVERLOADED || (outcome === HoldOutcome.HELD && codes.some((code) => code !== HoldCode.OK));
+
 export function openHolds(billing: BillingClient, log: Log): Holds {
   let produced: Ref[] = [];
   let timer: ReturnType<typeof setTimeout> | null = null;
 
   /** A lost answer is asked for once more with the same ids: their records make a repetition harmless. */
-  const callTwice = async (request: HoldRequest): Promise<HoldReply> => {
+  const callTwice = async (request: HoldRequest): Promise<Answered[]> => {
     try {
-      return await billing.call('Hold', request, DEADLINE_MS);
+      return (await billing.call('Hold', request, DEADLINE_MS)).groups.map((reply) => ({ reply, doubtful: false }));
     } catch (thrown) {
       if (!(thrown instanceof AppError) || thrown.code !== 'outcome_unknown') throw thrown;
-      return await billing.call('Hold', request, DEADLINE_MS).catch(() => {
+      const second = await billing.call('Hold', request, DEADLINE_MS).catch(() => {
         // Whatever the second call failed with, the first one may have had its effect.
         throw thrown;
       });
+      return second.groups.map((reply) => ({ reply, doubtful: refuses(reply) }));
     }
   };
 
-  const call = async (groups: HoldGroup[]): Promise<HoldGroupReply[]> => {
+  const call = async (groups: HoldGroup[]): Promise<Answered[]> => {
     const riding = produced.splice(0, PRODUCED_PER_CALL_MAX);
     try {
-      return (await callTwice({ groups, produced: riding })).groups;
+      return await callTwice({ groups, produced: riding });
     } catch (thrown) {
       produced = riding.concat(produced);
       schedule();
@@ -68,7 +75,8 @@ export function openHolds(billing: BillingClient, log: Log): Holds {
 
   return {
     hold: async (group) => {
-      const reply = await holdAll(group);
+      const { reply, doubtful } = await holdAll(group);
+      if (doubtful) throw new AppError('outcome_unknown', 'Billing did not answer in time.');
       if (reply.outcome === HoldOutcome.OVERLOADED)
         throw new AppError('unavailable', 'Too much is in flight at the moment; nothing was charged.');
       return reply;
