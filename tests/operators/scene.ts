@@ -6,7 +6,7 @@ import type { OperatorPatches } from '../support/operators-file.ts';
 import { until } from '../support/poll.ts';
 import type { Stack } from '../support/stack.ts';
 
-/** With JSMS_FULL=1 the tests of this folder run at the sizes that docs/OPERATORS.md promises, which takes minutes. */
+/** With JSMS_FULL=1 the tests of this folder run at full size and print what they saw, which takes minutes. */
 export const FULL = process.env.JSMS_FULL === '1';
 
 /** MCI and MTN by SMPP, Rightel by HTTP, as in the repository's operator.json. */
