@@ -21,6 +21,14 @@ export type Match = {
   refunded: boolean;
 };
 
+export type Matched = {
+  matches: Match[];
+  /** Receipts that began to wait for their message. */
+  early: number;
+  /** Receipts whose part has one that waits already: nothing was written. */
+  earlyDoubled: number;
+};
+
 type WaitingRow = {
   operator_id: string;
   operator: string;
@@ -108,9 +116,9 @@ export async function matchReceipts(
   receipts: readonly ReceiptEvent[],
   waited: readonly ReceiptEvent[],
   inBatch: ReadonlySet<string>,
-): Promise<{ matches: Match[]; early: number }> {
+): Promise<Matched> {
   const all = [...receipts, ...waited];
-  if (all.length === 0) return { matches: [], early: 0 };
+  if (all.length === 0) return { matches: [], early: 0, earlyDoubled: 0 };
   const column = <K extends keyof ReceiptEvent>(name: K) => all.map((receipt) => receipt[name] ?? null);
   // An operator may give an id again after days: the newest message that bears it is meant.
   const found = await tx.unsafe<
@@ -149,26 +157,23 @@ export async function matchReceipts(
     seen.add(part);
     matches.push(match);
   }
-  if (early.length > 0) {
-    // The client learns array types when it connects, and on a fresh database that is before message_status was made: as text.
-    const of = <K extends keyof ReceiptEvent>(name: K) => early.map((receipt) => receipt[name] ?? null);
-    await tx.unsafe(
-      `INSERT INTO receipts_waiting (operator_id, operator, message_id, phone, status, error, at, received_at)
-      SELECT operator_id, operator, message_id, phone, status::message_status, error, to_timestamp(at_ms::float8 / 1000), now()
-      FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[])
-        AS r (operator_id, operator, message_id, phone, status, error, at_ms)
-      ON CONFLICT DO NOTHING`,
-      [
-        of('operator_id'),
-        of('operator'),
-        of('message_id'),
-        of('phone'),
-        of('status'),
-        of('error'),
-        of('at'),
-      ] as never[],
-      { prepare: true },
-    );
-  }
-  return { matches, early: early.length };
+  const kept = await keepWaiting(tx, early);
+  return { matches, early: kept, earlyDoubled: early.length - kept };
+}
+
+/** Keeps receipts until their messages are known. Answers how many are new: of a part's several, one waits. */
+async function keepWaiting(tx: Sql, early: readonly ReceiptEvent[]): Promise<number> {
+  if (early.length === 0) return 0;
+  // The client learns array types when it connects, and on a fresh database that is before message_status was made: as text.
+  const of = <K extends keyof ReceiptEvent>(name: K) => early.map((receipt) => receipt[name] ?? null);
+  const kept = await tx.unsafe(
+    `INSERT INTO receipts_waiting (operator_id, operator, message_id, phone, status, error, at, received_at)
+    SELECT operator_id, operator, message_id, phone, status::message_status, error, to_timestamp(at_ms::float8 / 1000), now()
+    FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[])
+      AS r (operator_id, operator, message_id, phone, status, error, at_ms)
+    ON CONFLICT DO NOTHING`,
+    [of('operator_id'), of('operator'), of('message_id'), of('phone'), of('status'), of('error'), of('at')] as never[],
+    { prepare: true },
+  );
+  return kept.count;
 }

@@ -9,7 +9,7 @@ import type { Sql } from '../shared/postgres.ts';
 import type { Fact } from './events.ts';
 import { addMessage, addReceipt, addStatus, type Patch, patchOf } from './fold.ts';
 import type { Days } from './partitions.ts';
-import { learnOperatorIds, type Match, matchReceipts, reclaim } from './receipts.ts';
+import { learnOperatorIds, type Match, type Matched, matchReceipts, reclaim } from './receipts.ts';
 import { upsertMessages } from './upsert.ts';
 
 const DAY_MS = 86_400_000;
@@ -186,7 +186,7 @@ export async function writeFacts(writer: Writer, facts: readonly Fact[]): Promis
     const steps: Promise<unknown>[] = [
       tx`SELECT set_config('synchronous_commit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(),
     ];
-    let outcome = { matches: [] as Match[], early: 0, waited: 0 };
+    let outcome: Matched & { waited: number } = { matches: [], early: 0, earlyDoubled: 0, waited: 0 };
     if (receipts.length > 0 || patches.size > 0) {
       const found = await findMatches(tx, batch, nowMs - writer.receiptsDays * DAY_MS);
       joinReceipts(patches, found.matches);
@@ -211,7 +211,7 @@ async function findMatches(tx: Sql, batch: Batch, receiptsFromMs: number) {
 }
 
 function countWritten(
-  { matches, early, waited }: { matches: Match[]; early: number; waited: number },
+  { matches, early, earlyDoubled, waited }: Matched & { waited: number },
   rest: { rows: number; poison: number; expired: number },
 ): Written {
   const fresh = matches.filter((match) => !match.doubled);
@@ -220,7 +220,7 @@ function countWritten(
     matched: fresh.length,
     waited,
     early,
-    doubled: matches.length - fresh.length,
+    doubled: matches.length - fresh.length + earlyDoubled,
     afterRefund: fresh.filter((match) => match.refunded).length,
   };
 }

@@ -69,5 +69,5 @@ test('docker-compose.yml binds every port to the loopback alone', () => {
     (match[1] as string).trim().split('\n'),
   );
   expect(published).toHaveLength(3);
-  for (const port of published) expect(port.trim()).toStartWith("- '127.0.0.1:");
+  for (const port of published) expect(port.trim()).toMatch(/^- ['"]127\.0\.0\.1:/);
 });

@@ -58,6 +58,7 @@ describe('a receipt', () => {
       matched: 0,
     });
     expect(await waiting()).toBe(1);
+    expect(await write(...factsOf(receiptEvent(status)))).toMatchObject({ early: 0, doubled: 1 });
     await write(...factsOf(message));
     expect(await waiting()).toBe(1);
     expect(await write(...factsOf(status))).toMatchObject({ matched: 1, waited: 1 });
