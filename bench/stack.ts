@@ -31,6 +31,8 @@ export type StackOptions = {
   retryWaits: string;
   /** A folder for CPU profiles of the services; they are written when a service ends. */
   profileDir: string | null;
+  /** Settings of every service on top of the bench's own. */
+  env?: Readonly<Record<string, string>>;
   signal: AbortSignal;
   say: (line: string) => void;
   defer: (cleanUp: () => unknown) => void;
@@ -93,6 +95,7 @@ function serviceEnv(ports: Ports, servers: LocalServers, operatorsFile: string, 
     SIMULATOR_SMPP_PORT: String(ports.smpp),
     SIMULATOR_ACCOUNTS: 'mci:mci,mtn:mtn,rightel:rightel,kannel:kannel',
     SIMULATOR_DIALS: JSON.stringify({ '*': { record: 'counts', dedupe: false } }),
+    ...options.env,
   };
 }
 

@@ -228,12 +228,11 @@ export function dispatcherDoor(options: DoorOptions, { dispatch, onReceipt, port
       },
       {
         params: phoneParams,
-        detail: documented(
-          'ported numbers',
-          'Forget a ported number',
-          { 204: { about: 'forgotten', schema: Type.Null() } },
-          ['invalid_request', 'not_found', 'unavailable'],
-        ),
+        detail: documented('ported numbers', 'Forget a ported number', { 204: { about: 'forgotten' } }, [
+          'invalid_request',
+          'not_found',
+          'unavailable',
+        ]),
       },
     )
     .post(

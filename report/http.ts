@@ -58,6 +58,7 @@ function accountRoutes(door: ReturnType<typeof createDoor>, { store, watermark }
               about: 'a page, or with format=csv the whole filtered report',
               schema: answers.Page,
               example: answers.pageExample,
+              others: { 'text/csv': Type.String() },
             },
           },
           ['invalid_request', 'unavailable'],
@@ -186,7 +187,7 @@ function deadLetterRoutes<Door extends ReturnType<typeof accountRoutes>>(door: D
         detail: documented(
           'dead letters',
           'Discard it',
-          { 204: { about: 'it is listed no more; its message stays in the report', schema: Type.Null() } },
+          { 204: { about: 'it is listed no more; its message stays in the report' } },
           ['not_found', 'invalid_request', 'unavailable'],
         ),
       },

@@ -4,6 +4,7 @@ export type ErrorCode =
   | 'invalid_request'
   | 'malformed_json'
   | 'not_found'
+  | 'method_not_allowed'
   | 'no_route'
   | 'insufficient_balance'
   | 'unauthorized'
@@ -22,6 +23,7 @@ export const ERRORS: Readonly<Record<ErrorCode, Meaning>> = {
   invalid_request: { status: 422, title: 'The request does not fit', retry: false },
   malformed_json: { status: 400, title: 'The body is not JSON in UTF-8', retry: false },
   not_found: { status: 404, title: 'There is nothing here', retry: false },
+  method_not_allowed: { status: 405, title: 'This path has no such method', retry: false },
   no_route: { status: 422, title: 'No operator carries this number', retry: false },
   insufficient_balance: { status: 402, title: 'The balance does not cover the price', retry: false },
   unauthorized: { status: 401, title: 'A valid key is needed', retry: false },

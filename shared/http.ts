@@ -110,9 +110,24 @@ export const jsonBody = {
 
 type Violation = { path?: string; message?: string; schema?: { error?: string } };
 
+/** The methods that a path has, for `Allow`; empty where there is no such path. HEAD is a GET whose answer is thrown away. */
+function methodsAt(routes: readonly { method: string; path: string }[], pathname: string): string[] {
+  const place = pathname.split('/');
+  const fits = (path: string): boolean => {
+    const pattern = path.split('/');
+    return (
+      pattern.length === place.length &&
+      pattern.every((part, i) => part === place[i] || (part.startsWith(':') && place[i] !== ''))
+    );
+  };
+  const methods = new Set(routes.filter(({ path }) => fits(path)).map(({ method }) => method));
+  if (methods.has('GET')) methods.add('HEAD');
+  return [...methods].sort();
+}
+
 /** What Elysia throws becomes ours; no field of it that holds the input is used. */
 function fromElysia(code: string | number, error: unknown): AppError {
-  if (code === 'NOT_FOUND') return new AppError('not_found', 'No such path, or not with this method.');
+  if (code === 'NOT_FOUND') return new AppError('not_found', 'There is no such path.');
   if (code === 'PARSE') {
     const cause = (error as { cause?: unknown }).cause;
     return cause instanceof AppError ? cause : new AppError('malformed_json', 'The body must be valid JSON in UTF-8.');
@@ -186,8 +201,14 @@ export function createDoor({
   // the 12th, which is right behind https:// and wrong behind http:// with such a name.
   const door = new Elysia({ name: service, normalize: false, aot: true, handler: { standardHostname: secure } });
   const refuse = (code: string | number, error: unknown, request: Request): Response => {
-    const problem = fromElysia(code, error);
     const requestId = requestIdOf(request);
+    const allowed = code === 'NOT_FOUND' ? methodsAt(door.routes, new URL(request.url).pathname) : [];
+    if (allowed.length > 0) {
+      refused.inc({ code: 'method_not_allowed' });
+      const problem = new AppError('method_not_allowed', 'This path has no such method; `Allow` names those it has.');
+      return problemResponse(problem, requestId, { allow: allowed.join(', ') });
+    }
+    const problem = fromElysia(code, error);
     refused.inc({ code: problem.code });
     if (problem.code === 'internal') log.error('request_failed', { request_id: requestId, ...errorFields(error) });
     return problemResponse(problem, requestId);
@@ -327,6 +348,32 @@ const ProblemSchema = Type.Object({
   errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), detail: Type.String() }))),
 });
 
+type DocumentedAnswer = {
+  about: string;
+  /** None: the answer has no body. */
+  schema?: TSchema;
+  example?: unknown;
+  /** Other media types of the same answer, with their schemas. */
+  others?: Readonly<Record<string, TSchema>>;
+};
+
+/** What any call may be refused with; health asks for no key and stands on its own. */
+const ALWAYS: readonly ErrorCode[] = ['invalid_request', 'unauthorized', 'forbidden', 'unavailable', 'internal'];
+const ALWAYS_OPEN: readonly ErrorCode[] = ['invalid_request', 'internal'];
+
+const textHeader = (description: string) => ({ description, required: true, schema: { type: 'string' } });
+
+/** The headers that a refusal of this status has. */
+function headersOf(code: ErrorCode): Record<string, unknown> {
+  return {
+    'X-Request-Id': textHeader('names this request in the logs'),
+    ...(ERRORS[code].retry
+      ? { 'Retry-After': { description: 'seconds', required: true, schema: { type: 'integer', minimum: 1 } } }
+      : {}),
+    ...(code === 'unauthorized' ? { 'WWW-Authenticate': textHeader('how a key is shown') } : {}),
+  };
+}
+
 /**
  * A route's documentation: its answers with examples, and the codes it may refuse with. Answers are documented and tested,
  * not validated on each request: that would cost the hot path for nothing.
@@ -334,24 +381,27 @@ const ProblemSchema = Type.Object({
 export function documented(
   tag: string,
   summary: string,
-  answers: Record<number, { about: string; schema: TSchema; example?: unknown; mediaType?: string }>,
+  answers: Record<number, DocumentedAnswer>,
   codes: readonly ErrorCode[] = [],
   description?: string,
 ): DocumentDecoration {
   const responses: Record<string, unknown> = {};
-  for (const [status, { about, schema, example, mediaType = 'application/json' }] of Object.entries(answers)) {
+  for (const [status, { about, schema, example, others = {} }] of Object.entries(answers)) {
+    const json = { schema, ...(example === undefined ? {} : { example }) };
+    const rest = Object.entries(others).map(([mediaType, other]) => [mediaType, { schema: other }] as const);
     responses[status] = {
       description: about,
-      content: { [mediaType]: { schema, ...(example === undefined ? {} : { example }) } },
+      ...(schema === undefined ? {} : { content: { 'application/json': json, ...Object.fromEntries(rest) } }),
     };
   }
-  for (const code of new Set<ErrorCode>([...codes, 'unauthorized', 'forbidden', 'internal'])) {
+  for (const code of new Set<ErrorCode>([...codes, ...(tag === 'health' ? ALWAYS_OPEN : ALWAYS)])) {
     const { status, title } = ERRORS[code];
     const known = responses[status] as { description: string } | undefined;
     if (known) known.description += `; \`${code}\`: ${title}`;
     else
       responses[status] = {
         description: `\`${code}\`: ${title}`,
+        headers: headersOf(code),
         content: {
           'application/problem+json': {
             schema: ProblemSchema,
@@ -360,5 +410,6 @@ export function documented(
         },
       };
   }
-  return { summary, tags: [tag], responses, ...(description ? { description } : {}) } as DocumentDecoration;
+  const open = tag === 'health' ? { security: [] } : {};
+  return { summary, tags: [tag], responses, ...open, ...(description ? { description } : {}) } as DocumentDecoration;
 }

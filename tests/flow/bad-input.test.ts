@@ -231,7 +231,11 @@ const OTHERS: Bad[] = [
   ].map((json) => post('dispatcher', '/receipts/mci', json)),
   ...(['billing', 'gateway', 'dispatcher', 'report'] as const).flatMap((service) => [
     get(service, `/${ECHO}`, 'not_found'),
-    { ...get(service, '/health/live', 'not_found' as const), method: 'PATCH', name: `${service} PATCH /health/live` },
+    ...['PATCH', 'DELETE', 'OPTIONS'].map((method) => ({
+      ...get(service, '/health/live', 'method_not_allowed'),
+      method,
+      name: `${service} ${method} /health/live`,
+    })),
     get(service, '/..%2f..%2fetc%2fpasswd', 'not_found'),
   ]),
 ];
