@@ -1,6 +1,6 @@
 /**
- * Kafka to PostgreSQL. The batches of all partitions are merged into one write; while it is under way the next is gathered
- * and decoded. Nothing is skipped: while PostgreSQL is away the write is tried again for ever, and data that it refuses is
+ * Kafka to PostgreSQL. The batches of all partitions are merged into one write, in which a message's `queued` and its outcome
+ * meet where they can (gather.ts); while it is under way the next is gathered and decoded. Nothing is skipped: while PostgreSQL is away the write is tried again for ever, and data that it refuses is
  * cut in halves until the one record stands alone, which is kept as poison.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,8 +12,9 @@ import type { Sql } from '../shared/postgres.ts';
 import { TOPICS } from '../shared/topics.ts';
 import { type Fact, readFact } from './events.ts';
 import { faultOf, within } from './faults.ts';
+import { type Arrived, createGathering } from './gather.ts';
 import type { ReportMetrics } from './measure.ts';
-import { joinLateMatches, type Writer, type Written, writeFacts } from './write.ts';
+import { joinLateMatches, type Reached, type Writer, type Written, writeFacts } from './write.ts';
 
 export const READ_TOPICS = [TOPICS.express, TOPICS.normal, TOPICS.bulk, TOPICS.status, TOPICS.ledger];
 const WRITE_MAX_RECORDS = 5_000;
@@ -22,6 +23,9 @@ const WRITE_MAX_RECORDS = 5_000;
  * `sent` come together costs one row write instead of two. A record that comes after a quiet time waits for nothing.
  */
 const GATHER_MS = 500;
+/** A `queued` event is written this long after its acceptance at the latest, with its outcome or without. */
+const PATIENCE_MS = 1_500;
+const WAITING_MAX = 20_000;
 const RETRY_MAX_MS = 2_000;
 /** Above the server's own limit for a statement; should the late write be done after all, the second one changes nothing. */
 const WRITE_WITHIN_MS = 75_000;
@@ -37,24 +41,31 @@ type Deps = { kafka: KafkaClient; writer: Writer; metrics: ReportMetrics; log: L
 
 class Closing extends Error {}
 
+/** `reached`: as writeFacts takes it. */
+export type PatientWrite = (
+  facts: readonly Fact[],
+  onWritten: (written: Written) => void,
+  reached?: readonly Reached[],
+) => Promise<void>;
+
 /** Writes facts until they are written. Rejects only when the consumer closes. */
 export function createPatientWrite(
   writer: Writer,
   log: Log,
   isClosing: () => boolean,
   onState: (writing: boolean) => void,
-): (facts: readonly Fact[], onWritten: (written: Written) => void) => Promise<void> {
-  const write = async (facts: readonly Fact[], onWritten: (written: Written) => void): Promise<void> => {
+): PatientWrite {
+  const write: PatientWrite = async (facts, onWritten, reached) => {
     for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
       try {
         failpoint('report.before_write');
-        const written = await within(WRITE_WITHIN_MS, writeFacts(writer, facts));
+        const written = await within(WRITE_WITHIN_MS, writeFacts(writer, facts, reached));
         failpoint('report.after_write');
         onWritten(written);
         return onState(true);
       } catch (thrown) {
         const fault = faultOf(thrown);
-        if (fault === 'data') return split(facts, thrown, onWritten);
+        if (fault === 'data') return split(facts, thrown, onWritten, reached);
         if (fault === 'partition') writer.days.forget();
         else if (fault !== 'conflict') onState(false);
         log[fault === 'other' ? 'error' : 'warn']('write_failed', {
@@ -72,12 +83,14 @@ export function createPatientWrite(
     facts: readonly Fact[],
     thrown: unknown,
     onWritten: (written: Written) => void,
+    reached?: readonly Reached[],
   ): Promise<void> => {
     const only = facts[0];
     if (facts.length > 1) {
       const half = facts.length >> 1;
-      await write(facts.slice(0, half), onWritten);
-      return write(facts.slice(half), onWritten);
+      // With the first half alone nothing is reached yet.
+      await write(facts.slice(0, half), onWritten, reached && []);
+      return write(facts.slice(half), onWritten, reached);
     }
     if (only === undefined || only.kind === 'poison') throw thrown;
     const { topic, partition, offset } = only;
@@ -87,6 +100,7 @@ export function createPatientWrite(
     return write(
       [{ topic, partition, offset, kind: 'poison', reason: `refused by PostgreSQL: ${code}`, value }],
       onWritten,
+      reached,
     );
   };
   return write;
@@ -124,38 +138,57 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
   let writing = true;
   let assignment = 0;
   let nextWriteAt = 0;
+  let patience: ReturnType<typeof setTimeout> | undefined;
   const onState = (now: boolean): void => {
     if (now !== writing) log.warn(now ? 'postgres_back' : 'postgres_away', {});
     writing = now;
   };
   const patientWrite = createPatientWrite(writer, log, () => closing, onState);
-  const write = coalesce<Fact[], undefined>(
-    async (batches) => {
-      const facts = batches.flat();
-      const began = performance.now();
-      nextWriteAt = began + GATHER_MS;
-      await patientWrite(facts, (written) => metrics.written(written));
-      metrics.wrote(facts.length, (performance.now() - began) / 1_000);
-      return new Array<undefined>(batches.length);
+  const gathering = createGathering({ patienceMs: PATIENCE_MS, waitingMax: WAITING_MAX, now: writer.now });
+  const write = coalesce<Arrived | null, undefined>(
+    async (items) => {
+      const due = gathering.take(
+        items.filter((item) => item !== null),
+        closing,
+      );
+      if (due.facts.length > 0) {
+        const began = performance.now();
+        nextWriteAt = began + GATHER_MS;
+        await patientWrite(due.facts, (written) => metrics.written(written), due.reached);
+        metrics.wrote(due.facts.length, (performance.now() - began) / 1_000);
+      }
+      due.written();
+      lookAgain();
+      return new Array<undefined>(items.length);
     },
-    { batchMax: WRITE_MAX_RECORDS, weigh: (facts) => facts.length, inflightMax: 1 },
+    { batchMax: WRITE_MAX_RECORDS, weigh: (item) => item?.facts.length ?? 0, inflightMax: 1 },
   );
+  /** Writes what waits, once it has waited long enough, though nothing else comes. */
+  const lookAgain = (): void => {
+    clearTimeout(patience);
+    const dueInMs = gathering.dueInMs();
+    if (dueInMs === null || closing) return;
+    // What it rejects with when the consumer closes is told to whoever closes.
+    patience = setTimeout(() => void write(null).catch(() => undefined), dueInMs);
+  };
 
   const stream: Stream = await kafka.stream({
     group: 'jsms-report',
     topics: READ_TOPICS,
     minBytes: 64 * 1024,
     maxWaitMs: 250,
-    onBatch: async ({ topic, partition, records }) => {
+    tracked: true,
+    onBatch: async ({ topic, partition, records, done }) => {
       const nowMs = writer.now();
       const facts = records.map(({ offset, value }) => readFact({ topic, partition, offset }, value, nowMs));
       const gatherMs = nextWriteAt - performance.now();
       if (gatherMs > 0) await delay(gatherMs);
-      await write(facts);
+      await write({ topic, partition, facts, done });
     },
     onAssigned: async (assigned) => {
       assignment += 1;
       const mine = assignment;
+      gathering.assigned();
       for (;;) {
         try {
           const starts = await startOffsets(writer.sql, kafka, assigned, log);
@@ -184,7 +217,10 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
     close: async () => {
       closing = true;
       clearInterval(timer);
+      clearTimeout(patience);
       stream.halt();
+      // What waits is written now; should PostgreSQL be away, it is read again after the next start.
+      await write(null).catch(() => undefined);
       await write.idle();
       await stream.close();
     },

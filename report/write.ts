@@ -37,13 +37,16 @@ export type Written = {
   expired: number;
 };
 
+/** A partition is written up to here: the offset of the first record that may not be. */
+export type Reached = { topic: string; partition: number; next: number };
+
 type Batch = {
   patches: Map<string, Patch>;
   statuses: StatusEvent[];
   receipts: ReceiptEvent[];
   ledger: LedgerEvent[];
   poison: (Fact & { kind: 'poison' })[];
-  offsets: Map<string, { topic: string; partition: number; next: number }>;
+  offsets: Map<string, Reached>;
   expired: number;
 };
 
@@ -67,7 +70,7 @@ function sortFacts(facts: readonly Fact[], droppedBeforeMs: number): Batch {
     offsets: new Map(),
     expired: 0,
   };
-  let run: { topic: string; partition: number; next: number } | undefined;
+  let run: Reached | undefined;
   for (const fact of facts) {
     if (run?.topic !== fact.topic || run.partition !== fact.partition) {
       const key = `${fact.topic}/${fact.partition}`;
@@ -153,8 +156,8 @@ async function writePoison(tx: Sql, poison: Batch['poison']): Promise<void> {
   );
 }
 
-async function writeOffsets(tx: Sql, offsets: Batch['offsets']): Promise<void> {
-  const rows = [...offsets.values()].sort((a, b) =>
+async function writeOffsets(tx: Sql, offsets: readonly Reached[]): Promise<void> {
+  const rows = [...offsets].sort((a, b) =>
     a.topic === b.topic ? a.partition - b.partition : a.topic < b.topic ? -1 : 1,
   );
   // Never backwards: a writer whose partition was taken away may come late.
@@ -168,16 +171,22 @@ async function writeOffsets(tx: Sql, offsets: Batch['offsets']): Promise<void> {
 
 /**
  * Writes one batch of facts.
+ * @param reached where the partitions stand with it; when not given, behind the facts
  * @throws what PostgreSQL throws: nothing was written then, or (the connection was lost) perhaps all of it, and writing it
  * again changes nothing
  */
-export async function writeFacts(writer: Writer, facts: readonly Fact[]): Promise<Written> {
+export async function writeFacts(
+  writer: Writer,
+  facts: readonly Fact[],
+  reached?: readonly Reached[],
+): Promise<Written> {
   const { sql, days, timeZone } = writer;
   const instants: number[] = [];
   for (const fact of facts)
     if (fact.kind === 'message' || fact.kind === 'status') instants.push(idTimeMs(fact.event.id));
   const batch = sortFacts(facts, await days.ensure(instants));
   const { patches, statuses, receipts, ledger, poison } = batch;
+  const offsets = reached ?? [...batch.offsets.values()];
   const nowMs = writer.now();
   const dead = statuses.filter((event) => event.dead && event.at >= nowMs - writer.deadLetterDays * DAY_MS);
 
@@ -197,7 +206,7 @@ export async function writeFacts(writer: Writer, facts: readonly Fact[]): Promis
     if (ledger.length > 0) steps.push(writeLedger(tx, ledger, timeZone));
     if (dead.length > 0) steps.push(writeDeadLetters(tx, dead));
     if (poison.length > 0) steps.push(writePoison(tx, poison));
-    if (batch.offsets.size > 0) steps.push(writeOffsets(tx, batch.offsets));
+    if (offsets.length > 0) steps.push(writeOffsets(tx, offsets));
     await Promise.all(steps);
     return outcome;
   });
