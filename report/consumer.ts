@@ -34,12 +34,16 @@ const RECLAIM_EVERY_MS = 5_000;
 export type Consumer = {
   /** False while PostgreSQL does not take what is read. */
   readonly writing: boolean;
+  /** False while Kafka does not say where its partitions end: without that nothing is read. */
+  readonly reading: boolean;
   close(): Promise<void>;
 };
 
 type Deps = { kafka: KafkaClient; writer: Writer; metrics: ReportMetrics; log: Log; onCrash(error: Error): void };
 
 class Closing extends Error {}
+/** Kafka did not say where its partitions end: no fault of PostgreSQL's. */
+class EndsUnknown extends Error {}
 
 /** `reached`: as writeFacts takes it. */
 export type PatientWrite = (
@@ -118,7 +122,9 @@ async function startOffsets(
   const known = new Map(rows.map((row) => [`${row.topic}/${row.partition}`, Number(row.next_offset)]));
   const starts: { topic: string; partition: number; offset: number }[] = [];
   for (const [topic, partitions] of assigned) {
-    const ends = await kafka.endOffsets(topic);
+    const ends = await kafka.endOffsets(topic).catch((cause) => {
+      throw new EndsUnknown('Kafka does not say where its partitions end', { cause });
+    });
     for (const partition of partitions) {
       let offset = known.get(`${topic}/${partition}`) ?? 0;
       if (offset > (ends.get(partition) ?? 0)) {
@@ -136,6 +142,7 @@ async function startOffsets(
 export async function startConsumer({ kafka, writer, metrics, log, onCrash }: Deps): Promise<Consumer> {
   let closing = false;
   let writing = true;
+  let reading = true;
   let assignment = 0;
   let nextWriteAt = 0;
   let patience: ReturnType<typeof setTimeout> | undefined;
@@ -193,11 +200,13 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
         try {
           const starts = await startOffsets(writer.sql, kafka, assigned, log);
           onState(true);
+          reading = true;
           return starts;
         } catch (thrown) {
           // Without PostgreSQL's offsets nothing may be read: it waits, unless a newer assignment took this one's place.
           if (closing || mine !== assignment) return [];
-          onState(false);
+          reading = !(thrown instanceof EndsUnknown);
+          onState(!reading);
           log.warn('start_offsets_unknown', errorFields(thrown));
           await delay(500);
         }
@@ -213,6 +222,9 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
   return {
     get writing() {
       return writing;
+    },
+    get reading() {
+      return reading;
     },
     close: async () => {
       closing = true;

@@ -31,8 +31,8 @@ export async function start(config: Config, scope: Scope, log: Log) {
   scope.defer('lag', () => lag.close());
 
   const health = () => ({
-    ready: !scope.closing && consumer.writing,
-    checks: { postgres: consumer.writing, open: !scope.closing },
+    ready: !scope.closing && consumer.writing && consumer.reading,
+    checks: { postgres: consumer.writing, kafka: consumer.reading, open: !scope.closing },
   });
   const description = 'What became of each message and what it cost: reports, summaries, statements, dead letters.';
   const guard = openGuard(credentials, redis, { access: ACCESS, log, metrics });

@@ -2,15 +2,28 @@
  * Everything that knows kafkajs. Kafka and kafkajs cost by the request, not by the message: records are coalesced into few
  * requests, each batch goes to few partitions (chosen in turn), and consumers wait for enough bytes where they may.
  */
-import { type Consumer, Kafka, type KafkaConfig, type Producer as KafkaProducer, logLevel } from 'kafkajs';
+import {
+  type Consumer,
+  type ConsumerRunConfig,
+  Kafka,
+  type KafkaConfig,
+  type Producer as KafkaProducer,
+  logLevel,
+} from 'kafkajs';
 import { coalesce } from './coalesce.ts';
 import { ConfigError } from './config.ts';
 import type { KafkaSecurity } from './credentials.ts';
 import { failpoint } from './failpoint.ts';
+import { waitFor } from './lifecycle.ts';
 import { errorFields, type Log } from './log.ts';
 import { lanePartition, PARTITIONS, retryPartition, TOPICS } from './topics.ts';
 
 const COMMIT_EVERY_MS = 1_000;
+/** A start waits so long for a Kafka that answers some questions already and others not yet. */
+const CONNECT_WITHIN_MS = 60_000;
+/** A consumer that finds no coordinator of its group tries again for so long; then its process ends, and is started anew. */
+const REJOIN_WITHIN_MS = 300_000;
+const REJOIN_EVERY_MS = 500;
 /** A batch's records in bytes: below the broker's limit of 1 MB for a record batch. */
 const PRODUCE_BATCH_BYTES = 700_000;
 
@@ -54,8 +67,8 @@ export type StreamOptions = {
   maxWaitMs: number;
   bytesPerPartitionMax?: number;
   /**
-   * Awaited: the batch is durable when it resolves. Tracked: it only takes the records and returns at once; each is `done`
-   * later. A handler that throws is asked again with the same records, so it must not throw for what a record holds.
+   * Awaited: the batch is durable when it resolves. Tracked: it takes the records, and each is `done` now or later; what it
+   * may answer is awaited before the partition's next batch. A handler that throws is asked again with the same records, so it must not throw for what a record holds.
    */
   onBatch(batch: RecordBatch): Promise<void> | void;
   tracked?: boolean;
@@ -182,7 +195,7 @@ export function connectKafka({
         allowAutoTopicCreation: false,
         retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 500 },
       });
-      await producer.connect();
+      await waitFor(() => producer.connect(), CONNECT_WITHIN_MS, `Kafka does not let a producer in at ${brokers}`);
       return createProducer(producer, partitionsOf);
     },
     stream: (options) =>
@@ -202,6 +215,17 @@ export function connectKafka({
       ),
     close: () => admin.disconnect(),
   };
+}
+
+/**
+ * Whether a consumer gave up only because no broker named the coordinator of its group. kafkajs takes that for final, yet it is
+ * what a Kafka that has just been started, or is away, answers.
+ */
+export function isCoordinatorAway(error: unknown): boolean {
+  const { name, cause } = error as { name?: string; cause?: unknown };
+  return (
+    name === 'KafkaJSGroupCoordinatorNotFound' || (cause !== undefined && cause !== null && isCoordinatorAway(cause))
+  );
 }
 
 /** Waiting does not mend a wrong password. */
@@ -261,6 +285,9 @@ async function openStream(
   let halted = false;
   let committing: Promise<void> = Promise.resolve();
   let starting: Promise<void> | null = null;
+  let closing = false;
+  /** Since when there is no coordinator; null while this is a member of its group. */
+  let awaySince: number | null = null;
   const markOf = (topic: string, partition: number): Watermark => {
     const key = `${topic}/${partition}`;
     let mark = marks.get(key);
@@ -297,9 +324,17 @@ async function openStream(
   };
 
   consumer.on(consumer.events.CRASH, ({ payload }) => {
-    if (!payload.restart) onCrash(payload.error);
+    if (payload.restart || closing) return;
+    awaySince ??= performance.now();
+    if (!isCoordinatorAway(payload.error) || performance.now() - awaySince > REJOIN_WITHIN_MS)
+      return onCrash(payload.error);
+    log.warn('kafka_coordinator_away', { group, away_s: Math.round((performance.now() - awaySince) / 1_000) });
+    setTimeout(() => {
+      if (!closing) run().catch(onCrash);
+    }, REJOIN_EVERY_MS);
   });
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    awaySince = null;
     // Positions go back to what was committed: whatever is in flight from before may come again and is tracked anew.
     marks = new Map();
     const assigned = new Map(Object.entries(payload.memberAssignment as Record<string, number[]>));
@@ -322,9 +357,7 @@ async function openStream(
     }
   });
 
-  await consumer.connect();
-  await consumer.subscribe({ topics: [...topics], fromBeginning: true });
-  await consumer.run({
+  const config: ConsumerRunConfig = {
     autoCommit: false,
     eachBatchAutoResolve: false,
     partitionsConsumedConcurrently: topics.reduce((sum, topic) => sum + partitionsOf(topic), 0),
@@ -356,7 +389,14 @@ async function openStream(
       if (!tracked) mark.next = Number(last.offset) + 1;
       await heartbeat();
     },
-  });
+  };
+  const run = (): Promise<void> => consumer.run(config);
+  const connect = async (): Promise<void> => {
+    await consumer.connect();
+    await consumer.subscribe({ topics: [...topics], fromBeginning: true });
+  };
+  await waitFor(connect, CONNECT_WITHIN_MS, `Kafka does not let a consumer of ${group} in`);
+  await run();
   const timer = setInterval(() => void tryCommit(), COMMIT_EVERY_MS);
 
   return {
@@ -369,6 +409,7 @@ async function openStream(
       consumer.pause(topics.map((topic) => ({ topic })));
     },
     close: async () => {
+      closing = true;
       clearInterval(timer);
       await tryCommit();
       await consumer.disconnect();

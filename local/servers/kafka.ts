@@ -26,7 +26,11 @@ export type StartOptions = {
   signal?: AbortSignal;
 };
 
-export type KafkaOptions = StartOptions & { heapMb?: number };
+export type KafkaOptions = StartOptions & {
+  heapMb?: number;
+  /** Where its clients are led to, when something stands in between; default: its own port. */
+  advertisedPort?: number;
+};
 
 /** The major version in what `java -version` prints; 8 for "1.8.0". */
 export function javaMajor(printed: string): number {
@@ -49,12 +53,12 @@ async function findJava(): Promise<string> {
   return java;
 }
 
-function properties(dataDir: string, port: number, controllerPort: number): string {
+function properties(dataDir: string, port: number, controllerPort: number, advertisedPort = port): string {
   const settings: Record<string, string | number> = {
     'process.roles': 'broker,controller',
     'node.id': 1,
     listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${advertisedPort}`,
     'controller.listener.names': 'CONTROLLER',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
     'log.dirs': dataDir,
@@ -129,10 +133,11 @@ export async function startKafka({ dir, heapMb = 512, owner = null, ...options }
   mkdirSync(home, { recursive: true });
   if (!existsSync(data)) await format(java, jars, home, signal);
   const config = join(home, 'server.properties');
-  writeFileSync(config, properties(data, port, await freePort()));
+  const advertisedPort = options.advertisedPort ?? port;
+  writeFileSync(config, properties(data, port, await freePort(), advertisedPort));
   const heap = [`-Xms${Math.min(256, heapMb)}m`, `-Xmx${heapMb}m`, '-XX:+UseSerialGC'];
   const log = ['-Dorg.slf4j.simpleLogger.showDateTime=true', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn'];
-  const address = `127.0.0.1:${port}`;
+  const address = `127.0.0.1:${advertisedPort}`;
   return startServer({
     name: 'kafka',
     dir,

@@ -62,6 +62,12 @@ test('a history as promised has no fault', () => {
   expect(faultsOf(waiting)).toEqual([]);
   const resent = { shown: sent({ attempts: 2, flags: ['perhaps_double'] }), seen: { received: 2, accepted: 1 } };
   expect(faultsOf(history({ resent }, { policy: 'resend' }))).toEqual([]);
+  const refused = {
+    again: { shown: sent({ attempts: 2, refusable: true }), seen: { received: 2, accepted: 1 } },
+    never: { shown: failed({ attempts: 4, refusable: true }), seen: { received: 4, accepted: 0 } },
+  };
+  expect(faultsOf(history(refused))).toEqual([]);
+  expect(faultsOf(history(refused, { policy: 'resend' }))).toEqual([]);
 });
 
 const BROKEN: Record<string, [History, string]> = {
@@ -95,6 +101,15 @@ const BROKEN: Record<string, [History, string]> = {
   'a failure where asking again was allowed': [
     history({ m: { shown: failed({ flags: ['perhaps_sent'] }) } }, { policy: 'resend' }),
     'could be asked for again',
+  ],
+  'a refund for which there is no reason': [history({ m: { shown: failed(), seen: NOT_SEEN } }), 'nobody refused it'],
+  "a message whose own operator's answers are waited for, and that was submitted again": [
+    history({ m: { shown: sent({ policy: 'wait' }), seen: { received: 2, accepted: 1 } } }, { policy: 'resend' }),
+    'submitted 2 times though',
+  ],
+  'a refund without a flag of what an operator took among refusals': [
+    history({ m: { shown: failed({ refusable: true }) } }),
+    'refunded without a flag',
   ],
   'more attempts than four': [history({ m: { shown: sent({ attempts: 5 }) } }), '5 attempts'],
   'a submit without a hold': [

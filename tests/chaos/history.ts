@@ -22,6 +22,10 @@ export type Shown = {
   posted: number;
   attempts: number;
   flags: readonly string[];
+  /** What follows a lost answer at its operator, where that is not the history's own policy. */
+  policy?: 'wait' | 'resend';
+  /** Its operator, or the way there, refused submits while it was on its way: it may have been tried again, or have failed. */
+  refusable?: boolean;
 };
 export type Books = { topped_up: number; available: number; held: number; posted: number };
 
@@ -45,22 +49,23 @@ const DECIDED: ReadonlySet<string> = new Set(['sent', 'failed', 'delivered', 'un
 const PAID: ReadonlySet<string> = new Set(['sent', 'delivered', 'undelivered']);
 const ATTEMPTS_MAX = 4;
 
-function faultsOfMessage(id: string, shown: Shown, seen: Seen, policy: History['policy']): string[] {
+function faultsOfMessage(id: string, shown: Shown, seen: Seen, ownPolicy: History['policy']): string[] {
   const faults: string[] = [];
-  const { status, price, posted, attempts, flags } = shown;
+  const { status, price, posted, attempts, flags, policy = ownPolicy, refusable = false } = shown;
   const fault = (what: string): void => void faults.push(`${id} (${status}, ${flags.join('+') || 'no flag'}): ${what}`);
   if (!DECIDED.has(status)) fault('has no terminal status');
   if (posted !== (PAID.has(status) ? price : 0)) fault(`posted ${posted} of ${price}`);
   if (attempts > ATTEMPTS_MAX) fault(`${attempts} attempts`);
   if (seen.accepted > 1) fault(`was accepted ${seen.accepted} times`);
-  if (seen.received > 1 && policy === 'wait')
+  if (seen.received > 1 && policy === 'wait' && !refusable)
     fault(`was submitted ${seen.received} times though lost answers are waited for`);
-  if (seen.received > 1 && policy === 'resend' && !flags.includes('perhaps_double'))
+  if (seen.received > 1 && policy === 'resend' && !refusable && !flags.includes('perhaps_double'))
     fault(`was submitted ${seen.received} times without a flag`);
   if (PAID.has(status) && seen.accepted === 0) fault('is paid, and no operator took it');
   if (status === 'failed' && seen.accepted > 0 && !flags.includes('perhaps_sent'))
     fault('was refunded without a flag, and an operator took it');
-  if (policy === 'resend' && status === 'failed') fault('failed, though it could be asked for again');
+  if (policy === 'resend' && status === 'failed' && !refusable) fault('failed, though it could be asked for again');
+  if (status === 'failed' && flags.length === 0 && !refusable) fault('failed, and nobody refused it');
   return faults;
 }
 

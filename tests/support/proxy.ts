@@ -7,6 +7,8 @@ export type FaultyProxy = {
   swallow: boolean;
   /** True: new connections are refused by being cut at once. */
   refuse: boolean;
+  /** What passes, in both directions, arrives so much later: milliseconds. The order of the bytes stays. */
+  delayMs: number;
   /** Bytes that the server answered and nobody got. */
   readonly swallowed: number;
   /** Cuts every connection. */
@@ -14,16 +16,35 @@ export type FaultyProxy = {
   close(): Promise<void>;
 };
 
-export async function startProxy(toPort: number): Promise<FaultyProxy> {
+/** Hands bytes on to a socket, each after the delay that holds as it comes and never before what came before it. */
+function createLane(to: Socket, delayMs: () => number): (bytes: Buffer) => void {
+  const waiting: Buffer[] = [];
+  let lastAt = 0;
+  return (bytes) => {
+    const now = performance.now();
+    lastAt = Math.max(lastAt, now + delayMs());
+    if (waiting.length === 0 && lastAt <= now) return void to.write(bytes);
+    waiting.push(bytes);
+    // Timers of nearly the same moment may fire in any order: each hands on whatever is first.
+    setTimeout(() => {
+      const first = waiting.shift();
+      if (first && !to.destroyed) to.write(first);
+    }, lastAt - now);
+  };
+}
+
+/** @param toPort where it leads; a function is asked at each new connection */
+export async function startProxy(toPort: number | (() => number)): Promise<FaultyProxy> {
   const open = new Set<Socket>();
   let swallowed = 0;
   const server = createServer((client) => {
     if (proxy.refuse) return void client.destroy();
-    const upstream = connect(toPort, '127.0.0.1');
+    const upstream = connect(typeof toPort === 'number' ? toPort : toPort(), '127.0.0.1');
     for (const [socket, other] of [
       [client, upstream],
       [upstream, client],
     ] as const) {
+      socket.setNoDelay(true);
       open.add(socket);
       socket.on('error', () => socket.destroy());
       socket.on('close', () => {
@@ -31,10 +52,12 @@ export async function startProxy(toPort: number): Promise<FaultyProxy> {
         other.destroy();
       });
     }
-    client.on('data', (bytes) => void upstream.write(bytes));
+    const up = createLane(upstream, () => proxy.delayMs);
+    const down = createLane(client, () => proxy.delayMs);
+    client.on('data', up);
     upstream.on('data', (bytes) => {
       if (proxy.swallow) swallowed += bytes.length;
-      else client.write(bytes);
+      else down(bytes);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -42,6 +65,7 @@ export async function startProxy(toPort: number): Promise<FaultyProxy> {
     port: (server.address() as { port: number }).port,
     swallow: false,
     refuse: false,
+    delayMs: 0,
     get swallowed() {
       return swallowed;
     },
