@@ -153,7 +153,8 @@ describe('in this repository', () => {
   test('every failpoint is passed by the code and armed by a test', () => {
     const code = file('gateway/a.ts', "failpoint('gateway.a'); failpoint('gateway.b');");
     const chaos = file('tests/chaos/a.test.ts', "await stack.arm('gateway', 'gateway.a');");
-    expect(idleFailpoints(['gateway.a', 'gateway.b', 'gateway.c'], [code, chaos])).toEqual([
+    const list = file('tests/chaos/campaign/faults.ts', "'gateway.b'");
+    expect(idleFailpoints(['gateway.a', 'gateway.b', 'gateway.c'], [code, chaos, list])).toEqual([
       'gateway.b: no test arms it',
       'gateway.c: no code passes it',
       'gateway.c: no test arms it',

@@ -14,6 +14,7 @@ import { createLoad, type Load } from './campaign/load.ts';
 import { type Options, readOptions, USAGE } from './campaign/options.ts';
 import { createSchedule, type Schedule } from './campaign/schedule.ts';
 import { addRow, type Result, readResults, tableOf, totalOf, writeResult } from './campaign/table.ts';
+import { complaintsOf } from './campaign/verdict.ts';
 import { calmOperators, openWorld, type World } from './campaign/world.ts';
 
 type Run = { world: World; load: Load; schedule: Schedule; result: Result; posted: Map<string, number>; seen: number };
@@ -79,17 +80,6 @@ const onHit =
     result.failpoints[name] = (result.failpoints[name] ?? 0) + 1;
   };
 
-function judge(result: Result, troubles: readonly string[], stopped: boolean): number {
-  const { violations, ownEnds, failpoints } = result;
-  const missing = FAILPOINTS.filter((name) => !failpoints[name]);
-  for (const violation of violations) say(`VIOLATION ${violation}`);
-  for (const { service, at, words } of ownEnds) say(`ENDED BY ITSELF ${service} at ${at}: ${words}`);
-  for (const trouble of troubles) say(`TROUBLE ${trouble}`);
-  if (missing.length > 0 && !stopped) say(`NOT REACHED ${missing.join(', ')}`);
-  if (stopped) return 130;
-  return violations.length + ownEnds.length + troubles.length + missing.length === 0 ? 0 : 1;
-}
-
 async function chaos({ signal, defer }: CommandScope): Promise<number> {
   const options = readOptions(process.argv.slice(2), Math.floor(Math.random() * 1_000_000_000));
   if (options === null) {
@@ -136,7 +126,10 @@ async function chaos({ signal, defer }: CommandScope): Promise<number> {
   result.ownEnds.push(...schedule.ownEnds);
   say(`\n${tableOf(result)}\n`);
   say(`Seed ${result.seed}. Written to ${writeResult(result)}.`);
-  return judge(result, schedule.troubles, signal.aborted);
+  const complaints = complaintsOf(result, schedule.troubles);
+  for (const complaint of complaints) say(complaint);
+  if (signal.aborted) return 130;
+  return complaints.length === 0 ? 0 : 1;
 }
 
 await runCommand(chaos);

@@ -162,7 +162,7 @@ export function unusedPackages(packages: readonly string[], files: readonly Sour
 /** Failpoints that no code passes, and those that no test of tests/chaos/ arms. */
 export function idleFailpoints(names: readonly string[], files: readonly SourceFile[]): string[] {
   const product = files.filter(({ path }) => isService(roomOf(path)) || roomOf(path) === 'shared');
-  const chaos = files.filter(({ path }) => path.startsWith('tests/chaos/'));
+  const chaos = files.filter(({ path }) => path.startsWith('tests/chaos/') && path.endsWith('.test.ts'));
   return names.flatMap((name) => [
     ...(product.some(({ source }) => source.includes(`failpoint('${name}')`)) ? [] : [`${name}: no code passes it`]),
     ...(chaos.some(({ source }) => source.includes(`'${name}'`)) ? [] : [`${name}: no test arms it`]),
