@@ -17,7 +17,7 @@ export type Books = {
   /** The first of `count` serials that no message has yet. */
   serials(count: number): number;
   /** @param messagesPerRequest what a lost request held */
-  add(result: LoadResult, messagesPerRequest: number): void;
+  add(result: Pick<LoadResult, 'accepted' | 'acceptedRials' | 'lost'>, messagesPerRequest: number): void;
 };
 
 export type Excuse = { failed: number; refundedRials: number };

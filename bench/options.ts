@@ -9,6 +9,7 @@ export const SCENARIOS = [
   'express-under-backlog',
   'hot-tenant',
   'operator-down',
+  'overload',
   'growth',
   'reports',
   'restart',

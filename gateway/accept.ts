@@ -59,14 +59,14 @@ function rememberBacklog({ backlog }: AcceptDeps, userId: string, open: number):
 
 const hashOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('base64url');
 
-async function holdGroup(deps: AcceptDeps, group: HoldGroup): Promise<HoldGroupReply> {
+async function holdGroup(deps: AcceptDeps, group: HoldGroup, express: boolean): Promise<HoldGroupReply> {
   const count = group.items.length;
   if (deps.inflight.messages + count > deps.inflightMax) {
     throw new AppError('unavailable', 'Too many requests are on their way at the moment; nothing was charged.');
   }
   deps.inflight.messages += count;
   try {
-    return await deps.holds.hold(group);
+    return await deps.holds.hold(group, express);
   } finally {
     deps.inflight.messages -= count;
   }
@@ -123,7 +123,7 @@ export async function accept(
   const prepared = prepare(deps, userId, item, Date.now(), 0);
   const { event, value, answer } = prepared;
   const group = groupOf(userId, key, key === '' ? '' : hashOf(item), '', [prepared]);
-  const reply = await holdGroup(deps, group).catch((thrown) => {
+  const reply = await holdGroup(deps, group, event.type === 'express').catch((thrown) => {
     const error = toAppError(thrown);
     if (error.code !== 'outcome_unknown') throw error;
     throw new AppError(
@@ -199,20 +199,22 @@ export async function acceptBatch(
   const prepared = composed.filter((entry): entry is Prepared => !(entry instanceof AppError));
   let reply: HoldGroupReply | null = null;
   if (prepared.length > 0) {
-    reply = await holdGroup(deps, groupOf(userId, key, key === '' ? '' : hashOf(items), batchId, prepared)).catch(
-      (thrown) => {
-        const error = toAppError(thrown);
-        if (error.code !== 'outcome_unknown') throw error;
-        throw new AppError(
-          'outcome_unknown',
-          'The batch may have been accepted: look it up by its id, or repeat with the same Idempotency-Key.',
-          {
-            cause: error,
-            extra: { batch_id: batchId },
-          },
-        );
-      },
-    );
+    reply = await holdGroup(
+      deps,
+      groupOf(userId, key, key === '' ? '' : hashOf(items), batchId, prepared),
+      false,
+    ).catch((thrown) => {
+      const error = toAppError(thrown);
+      if (error.code !== 'outcome_unknown') throw error;
+      throw new AppError(
+        'outcome_unknown',
+        'The batch may have been accepted: look it up by its id, or repeat with the same Idempotency-Key.',
+        {
+          cause: error,
+          extra: { batch_id: batchId },
+        },
+      );
+    });
     if (reply.outcome === HoldOutcome.CONFLICT)
       throw new AppError('idempotency_conflict', 'This key was used with another batch.');
   }

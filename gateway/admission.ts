@@ -1,4 +1,5 @@
 /** Whether somebody may send so many messages for an account now: asked before anything of a request has an effect. */
+
 import type { Guard } from '../shared/auth.ts';
 import type { Log } from '../shared/log.ts';
 import { openRateLimit } from '../shared/rate-limit.ts';

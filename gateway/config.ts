@@ -29,6 +29,12 @@ export const settings = {
     1_000_000,
     'messages on their way to a hold in this process; past it sends are refused with 503',
   ),
+  HOLD_WAIT_MS: integer(
+    500,
+    10,
+    10_000,
+    'how long normal messages may wait for their hold when more comes than can be taken, milliseconds; what would wait longer is refused with 503',
+  ),
   RATE_LIMIT_ACCOUNT: integer(0, 0, 1_000_000, 'messages a second of one account, past which 429 answers; 0: no limit'),
   RATE_LIMIT_KEY: integer(0, 0, 1_000_000, 'messages a second of one key, past which 429 answers; 0: no limit'),
   EXPRESS_VALID_S: integer(300, 1, 86_400, 'how long an express message may wait for its submit, seconds'),

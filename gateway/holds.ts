@@ -20,7 +20,7 @@ const PRODUCED_PER_CALL_MAX = 5_000;
 
 export type Holds = {
   /** Throws `unavailable` (nothing was done) or `outcome_unknown` (the hold stands or not, whole either way). */
-  hold(group: HoldGroup): Promise<HoldGroupReply>;
+  hold(group: HoldGroup, express?: boolean): Promise<HoldGroupReply>;
   /** Kafka has this message: it leaves the outbox with the next call. */
   produced(ref: Ref): void;
   close(): Promise<void>;
@@ -71,11 +71,14 @@ export function openHolds(billing: BillingClient, log: Log): Holds {
     timer ??= setTimeout(() => void flush(), FLUSH_AFTER_MS);
   };
 
-  const holdAll = coalesce(call, { batchMax: BATCH_MAX, weigh: ({ items }) => items.length, inflightMax: 4 });
+  const lane = () => coalesce(call, { batchMax: BATCH_MAX, weigh: ({ items }) => items.length, inflightMax: 4 });
+  const holdNormal = lane();
+  // A queue of its own: a one-time password does not stand behind a campaign that waits for its calls.
+  const holdExpress = lane();
 
   return {
-    hold: async (group) => {
-      const { reply, doubtful } = await holdAll(group);
+    hold: async (group, express = false) => {
+      const { reply, doubtful } = await (express ? holdExpress(group) : holdNormal(group));
       if (doubtful) throw new AppError('outcome_unknown', 'Billing did not answer in time.');
       if (reply.outcome === HoldOutcome.OVERLOADED)
         throw new AppError('unavailable', 'Too much is in flight at the moment; nothing was charged.');
@@ -86,7 +89,7 @@ export function openHolds(billing: BillingClient, log: Log): Holds {
       schedule();
     },
     close: async () => {
-      await holdAll.idle();
+      await Promise.all([holdNormal.idle(), holdExpress.idle()]);
       if (timer) clearTimeout(timer);
       await flush();
       if (timer) clearTimeout(timer);

@@ -16,6 +16,7 @@ import {
 import { fromInt64 } from '../shared/money.ts';
 import { type AcceptDeps, accept, acceptBatch } from './accept.ts';
 import type { Admit } from './admission.ts';
+import type { Gates } from './gate.ts';
 import { previewMessage, type SendItem } from './message.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -161,6 +162,7 @@ export function gatewayDoor(
   options: DoorOptions,
   deps: AcceptDeps,
   billing: BillingClient,
+  gates: Gates,
   admit: Admit | null = null,
 ) {
   return createDoor(options)
@@ -168,11 +170,19 @@ export function gatewayDoor(
       '/send',
       async ({ body, headers, set, request }) => {
         const { user_id, ...message } = body;
-        if (admit !== null) await admit(request, user_id, 1);
-        const { answer, replayed } = await accept(deps, user_id, message, headers['idempotency-key'] ?? '');
-        set.status = 202;
-        if (replayed) set.headers[REPLAYED] = 'true';
-        return answer;
+        const gate = message.type === 'express' ? gates.express : gates.normal;
+        const since = gate.enter(1);
+        let held = false;
+        try {
+          if (admit !== null) await admit(request, user_id, 1);
+          const { answer, replayed } = await accept(deps, user_id, message, headers['idempotency-key'] ?? '');
+          held = true;
+          set.status = 202;
+          if (replayed) set.headers[REPLAYED] = 'true';
+          return answer;
+        } finally {
+          gate.leave(1, since, held);
+        }
       },
       {
         ...jsonBody,
@@ -192,17 +202,20 @@ export function gatewayDoor(
     .post(
       '/send/batch',
       async ({ body, headers, set, request }) => {
-        if (admit !== null) await admit(request, body.user_id, body.messages.length);
-        const { answer, replayed } = await acceptBatch(
-          deps,
-          body.user_id,
-          body.messages,
-          headers['idempotency-key'] ?? '',
-          checkItem,
-        );
-        set.status = 202;
-        if (replayed) set.headers[REPLAYED] = 'true';
-        return answer;
+        const { user_id, messages } = body;
+        const since = gates.normal.enter(messages.length);
+        let held = false;
+        try {
+          if (admit !== null) await admit(request, user_id, messages.length);
+          const key = headers['idempotency-key'] ?? '';
+          const { answer, replayed } = await acceptBatch(deps, user_id, messages, key, checkItem);
+          held = true;
+          set.status = 202;
+          if (replayed) set.headers[REPLAYED] = 'true';
+          return answer;
+        } finally {
+          gates.normal.leave(messages.length, since, held);
+        }
       },
       {
         ...jsonBody,

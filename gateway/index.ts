@@ -15,6 +15,7 @@ import type { AcceptDeps } from './accept.ts';
 import { ACCESS } from './access.ts';
 import { openAdmission } from './admission.ts';
 import { type Config, settings } from './config.ts';
+import { openGate } from './gate.ts';
 import { openHolds } from './holds.ts';
 import { gatewayDoor } from './http.ts';
 import { openProduction, startRelay } from './production.ts';
@@ -82,6 +83,11 @@ export async function start(config: Config, scope: Scope, log: Log) {
   metrics.gauge('inflight_messages', 'messages on their way to a hold', [], (gauge) =>
     gauge.set(deps.inflight.messages),
   );
+  const room = () => openGate(config.HOLD_WAIT_MS, config.INFLIGHT_MAX);
+  const gates = { express: room(), normal: room() };
+  metrics.gauge('admission_limit_messages', 'messages that may wait for their hold at once', ['type'], (gauge) => {
+    for (const [type, gate] of Object.entries(gates)) gauge.set({ type }, gate.limit);
+  });
   const health = async () => {
     const reached = await billing.ready(200).then(
       () => true,
@@ -105,6 +111,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
     },
     deps,
     billing,
+    gates,
     admit,
   );
   const { tls } = credentials;

@@ -7,6 +7,7 @@ import { growth } from './growth.ts';
 import { hotTenant } from './hot-tenant.ts';
 import { idle } from './idle.ts';
 import { operatorDown } from './operator-down.ts';
+import { overload } from './overload.ts';
 import { rate } from './rate.ts';
 import { reports } from './reports.ts';
 import { restart } from './restart.ts';
@@ -19,6 +20,7 @@ export const SCENARIO: Readonly<Record<ScenarioName, (bench: Bench) => Promise<R
   'express-under-backlog': expressUnderBacklog,
   'hot-tenant': hotTenant,
   'operator-down': operatorDown,
+  overload,
   growth,
   reports,
   restart,
