@@ -13,6 +13,7 @@ import {
   type Ref,
   type RelayReply,
   type RelayRequest,
+  type SettleItem,
   type SettleReply,
   type SettleRequest,
   type SettleResult,
@@ -87,7 +88,10 @@ function holdArgs(produced: readonly Ref[], groups: readonly HoldGroup[]): Args 
   args.push(groups.length);
   for (const group of groups) {
     args.push(group.user_id, group.idempotency_key, group.body_hash, group.batch_id, group.items.length);
-    for (const item of group.items) args.push(item.message_id, item.price, item.valid_until, item.event, item.answer);
+    for (const item of group.items) {
+      args.push(item.message_id, item.price, item.valid_until, item.event);
+      if (group.idempotency_key !== '') args.push(item.answer);
+    }
   }
   return args;
 }
@@ -143,19 +147,26 @@ function publishedArgs(published: readonly Published[]): Args {
   return args;
 }
 
-type ScriptAnswer = [number, ...string[]];
+type WithOutcome = [code: number, ...RecordFields];
 
-function claimResult(id: string, [code, ...fields]: ScriptAnswer): ClaimResult {
-  if (code === 5) return { code, version: 0, outcome: '', retry: '', retry_number: 0, not_before: fields[0] ?? '0' };
-  const publication = fields.length > 0 ? publicationOf(id, fields as RecordFields) : null;
-  return {
-    code,
-    version: publication?.version ?? 0,
-    outcome: publication?.outcome ?? '',
-    retry: publication?.retry ?? '',
-    retry_number: publication?.retryNumber ?? 0,
-    not_before: '0',
-  };
+const NOTHING_TO_PUBLISH = { version: 0, outcome: '', retry: '', retry_number: 0 };
+
+/** What is to be published of an answer. */
+function outgoing(id: string, [, ...fields]: WithOutcome): typeof NOTHING_TO_PUBLISH {
+  const publication = publicationOf(id, fields);
+  if (publication === null) return NOTHING_TO_PUBLISH;
+  const { confirm: version, outcome, retry, retryNumber } = publication;
+  return { version, outcome, retry, retry_number: retryNumber };
+}
+
+const EARLY = 5;
+type ClaimAnswer = number | [code: typeof EARLY, waitMs: number] | WithOutcome;
+
+function claimResult(id: string, answer: ClaimAnswer): ClaimResult {
+  if (typeof answer === 'number') return { code: answer, ...NOTHING_TO_PUBLISH, not_before: '0' };
+  const [code, waitMs] = answer;
+  if (code === EARLY) return { code, ...NOTHING_TO_PUBLISH, not_before: String(waitMs) };
+  return { code, ...outgoing(id, answer as WithOutcome), not_before: '0' };
 }
 
 /** Takes each message that is held and due for one submit by `owner`. */
@@ -170,9 +181,10 @@ export async function claim({ scripts }: MessageDeps, request: ClaimRequest): Pr
     const args: Args = [request.owner, request.ttl_ms, ...publishedArgs(published.get(tag)?.items ?? [])];
     args.push(shard.items.length);
     for (const item of shard.items) {
-      args.push(item.message_id, item.attempt, item.operator, item.resend_unknown ? 1 : 0, item.unknown_wait_ms);
+      args.push(item.message_id, item.attempt, item.claim);
+      args.push(item.operator, item.resend_unknown ? 1 : 0, item.unknown_wait_ms);
     }
-    const answers = (await scripts.claim(tag, ...args)) as ScriptAnswer[];
+    const answers = (await scripts.claim(tag, ...args)) as ClaimAnswer[];
     answers.forEach((answer, i) => {
       results[shard.places[i] as number] = claimResult((shard.items[i] as Ref).message_id, answer);
     });
@@ -180,14 +192,21 @@ export async function claim({ scripts }: MessageDeps, request: ClaimRequest): Pr
   return { results };
 }
 
-function settleResult(id: string, [applied, ...fields]: ScriptAnswer): SettleResult {
-  const publication = fields.length > 0 ? publicationOf(id, fields as RecordFields) : null;
+const AS_SAID = 2;
+type SettleAnswer =
+  | number
+  | [code: typeof AS_SAID, posted: number, flags: string, decidedAt: number, version: number]
+  | WithOutcome;
+
+function settleResult(item: SettleItem, answer: SettleAnswer): SettleResult {
+  if (typeof answer === 'number') return { applied: answer === 1, ...NOTHING_TO_PUBLISH };
+  if (answer[0] !== AS_SAID) return { applied: answer[0] === 1, ...outgoing(item.message_id, answer as WithOutcome) };
+  const [, posted, flags, at, version] = answer as Extract<SettleAnswer, [typeof AS_SAID, ...unknown[]]>;
+  const { message_id, attempt, operator, user_id } = item;
+  const ids = item.operator_ids.join(ID_SEPARATOR);
   return {
-    applied: applied === 1,
-    version: publication?.version ?? 0,
-    outcome: publication?.outcome ?? '',
-    retry: publication?.retry ?? '',
-    retry_number: publication?.retryNumber ?? 0,
+    applied: true,
+    ...outgoing(message_id, [1, 'sent', version, attempt, operator, ids, posted, '', flags, at, 0, user_id, 0, '']),
   };
 }
 
@@ -211,13 +230,13 @@ export async function settle({ scripts }: MessageDeps, request: SettleRequest): 
     const shard = items.get(tag) ?? { items: [], places: [] };
     const args: Args = [request.owner, ...publishedArgs(published.get(tag)?.items ?? []), shard.items.length];
     for (const item of shard.items) {
-      args.push(item.message_id, item.attempt, item.outcome, item.operator, item.operator_ids.join(ID_SEPARATOR));
-      args.push(item.amount, item.error, item.flags.join(','));
+      args.push(item.message_id, item.attempt, item.claim, item.outcome, item.operator);
+      args.push(item.operator_ids.join(ID_SEPARATOR), item.amount, item.error, item.flags.join(','));
     }
-    const answers = (await scripts.settle(tag, ...args)) as ScriptAnswer[];
+    const answers = (await scripts.settle(tag, ...args)) as SettleAnswer[];
     if (answers.length > 0) failpoint('billing.settle_after_script');
     answers.forEach((answer, i) => {
-      results[shard.places[i] as number] = settleResult((shard.items[i] as Ref).message_id, answer);
+      results[shard.places[i] as number] = settleResult(shard.items[i] as SettleItem, answer);
     });
   });
   return { results };

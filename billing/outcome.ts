@@ -2,14 +2,29 @@
 import type { MessageFlag, StatusEvent } from '../shared/events.ts';
 import { ATTEMPTS_MAX } from '../shared/topics.ts';
 
-/** The fields of OUTCOME in record.lua, in its order. */
-export type RecordFields = readonly string[];
+/** What record.lua's outcome_of answers, in its order. */
+export type RecordFields = readonly [
+  state: string,
+  version: number,
+  attempt: number,
+  operator: string,
+  ids: string,
+  posted: number,
+  error: string,
+  flags: string,
+  decidedAt: number,
+  dead: number,
+  user: string,
+  notBefore: number,
+  event: string,
+];
 
 /** Between the operator's ids of a message's parts: ids may hold anything else. */
 export const ID_SEPARATOR = '\n';
 
 export type Publication = {
-  version: number;
+  /** What confirms it: the version, or 0 for a decision, which stands. */
+  confirm: number;
   /** A StatusEvent in JSON. */
   outcome: string;
   /** A RetryEvent in JSON when the message waits for its next attempt, else empty. */
@@ -29,33 +44,32 @@ const STATUS: Readonly<Record<string, StatusEvent['status']>> = {
 /** What is to be published of a record; null for one that was only held or claimed. */
 export function publicationOf(id: string, fields: RecordFields): Publication | null {
   const [state, version, attempt, operator, ids, posted, error, flags, decidedAt, dead, user, notBefore, event] =
-    fields as [string, string, string, string, string, string, string, string, string, string, string, string, string];
+    fields;
   const status = STATUS[state];
-  if (status === undefined || version === '0') return null;
-  const attemptNow = Number(attempt);
+  if (status === undefined || version === 0) return null;
   const retrying = status === 'retrying';
   const outcome: StatusEvent = {
     kind: 'status',
     id,
     user_id: user,
     status,
-    version: Number(version),
-    attempt: retrying ? attemptNow - 1 : attemptNow,
+    version,
+    attempt: retrying ? attempt - 1 : attempt,
     operator,
     operator_ids: ids === '' ? [] : ids.split(ID_SEPARATOR),
-    posted: Number(posted),
+    posted,
     error: error === '' ? null : error,
     flags: flags === '' ? [] : (flags.split(',') as MessageFlag[]),
-    at: Number(decidedAt),
-    dead: dead === '1',
+    at: decidedAt,
+    dead: dead === 1,
   };
   return {
-    version: outcome.version,
+    confirm: status === 'sent' || status === 'failed' ? 0 : version,
     outcome: JSON.stringify(outcome),
     retry: retrying
-      ? withAttempt(event, attemptNow, Number(notBefore), outcome.flags.includes('perhaps_double') ? operator : '')
+      ? withAttempt(event, attempt, notBefore, outcome.flags.includes('perhaps_double') ? operator : '')
       : '',
-    retryNumber: retrying ? Math.min(attemptNow - 1, ATTEMPTS_MAX - 1) : 0,
+    retryNumber: retrying ? Math.min(attempt - 1, ATTEMPTS_MAX - 1) : 0,
     operator,
   };
 }

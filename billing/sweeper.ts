@@ -10,7 +10,7 @@ import type { Producer } from '../shared/kafka.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import type { Redis } from '../shared/redis.ts';
 import { TOPICS } from '../shared/topics.ts';
-import { type Publication, publicationOf } from './outcome.ts';
+import { type Publication, publicationOf, type RecordFields } from './outcome.ts';
 import type { Scripts } from './scripts.ts';
 import { TAGS } from './shard.ts';
 
@@ -52,7 +52,7 @@ export async function publishLedger(
 }
 
 async function sweepRecords(deps: SweeperDeps, tag: string): Promise<boolean> {
-  const found = (await deps.scripts.sweep(tag, deps.owner, LEASE_MS, BATCH)) as [string, ...string[]][] | null;
+  const found = (await deps.scripts.sweep(tag, deps.owner, LEASE_MS, BATCH)) as [string, ...RecordFields][] | null;
   if (found === null) return false;
   if (found.length > 0) failpoint('billing.sweep_after_script');
   const confirmed: (string | number)[] = [];
@@ -61,7 +61,7 @@ async function sweepRecords(deps: SweeperDeps, tag: string): Promise<boolean> {
       const publication = publicationOf(id, fields);
       if (publication === null) return;
       await publish(deps.producer, publication);
-      confirmed.push(id, publication.version);
+      confirmed.push(id, publication.confirm);
     }),
   );
   if (confirmed.length > 0) failpoint('billing.sweep_after_publish');

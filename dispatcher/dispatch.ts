@@ -95,6 +95,13 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     if (length < queueMax / 2 && full.delete(queue)) onDrained(queue);
   };
 
+  /** Out of this process' way until then; whoever has its records in Kafka still waits for its end. */
+  const rest = (work: Work, ms: number): void => {
+    const dones = inside.get(keyOf(work)) ?? [];
+    inside.delete(keyOf(work));
+    deps.early({ ...work, done: () => dones.forEach((done) => void done()) }, ms);
+  };
+
   const openLine = (settings: OperatorSettings): Line => {
     const { name } = settings;
     const rate = createRate();
@@ -121,12 +128,10 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
         return settleOutcome(settleDeps, work, operator, outcome);
       },
       undo: (work, operator) => undoClaim(settleDeps, work, operator),
+      rest,
       notClaimed: (work, result) => {
-        if (result.code === ClaimCode.EARLY) {
-          const dones = inside.get(keyOf(work)) ?? [];
-          inside.delete(keyOf(work));
-          deps.early({ ...work, done: () => dones.forEach((done) => void done()) }, Number(result.not_before));
-        } else void passBy(settleDeps, work, result);
+        if (result.code === ClaimCode.EARLY) rest(work, Number(result.not_before));
+        else void passBy(settleDeps, work, result);
       },
       divert: (lane, work) => divert(name, lane, work),
       reroute: (lane, work) => reroute(name, lane, work),

@@ -82,7 +82,7 @@ export function createIntake(deps: IntakeDeps): Intake {
           done(offset);
           continue;
         }
-        const work = { event, attempt: 1, done: () => done(offset) };
+        const work = { event, attempt: 1, claim: 0, done: () => done(offset) };
         const full = enter(work) ? route(lane, work) : null;
         if (full !== null) pauseFor(full, topic, partition);
       }

@@ -31,6 +31,7 @@ const AHEAD_OF_RATE_MAX_S = 1;
 /** A longer pause than this is not waited for with claims in hand. */
 const PAUSE_HELD_MS = 1_000;
 const RETRY_CLAIM_MS = 250;
+const EXPIRED_REST_MS = 1_000;
 /** So long without a link counts as one fault of it: where nothing can be submitted nothing else says so. */
 const LINK_DOWN_FAULT_MS = 1_000;
 /** How often an operator is looked at, and one that is not well. */
@@ -56,6 +57,8 @@ export type PumpDeps = {
   settle: (work: Work, operator: string, outcome: SubmitOutcome) => Promise<Settled>;
   /** Undoes a claim; never rejects. */
   undo: (work: Work, operator: string) => Promise<void>;
+  /** Claims it again after so long. */
+  rest: (work: Work, ms: number) => void;
   /** A claim's answer that is not a submit: decided, gone, busy, newer or early. */
   notClaimed: (work: Work, result: ClaimResult) => void;
   /** While the breaker is not closed: another operator may carry it. */
@@ -216,7 +219,10 @@ export function createPump(deps: PumpDeps): Pump {
         return;
       }
     }
-    if ((await deps.settle(work, name, outcome)) === 'again') putBack(lane, work);
+    if ((await deps.settle(work, name, outcome)) !== 'again') return;
+    // Past its validity by this machine's clock and not by billing's: it rests until billing's says so too.
+    if (outcome.kind === 'released' && outcome.error === 'expired') deps.rest(work, EXPIRED_REST_MS);
+    else putBack(lane, work);
   };
 
   const submitReady = (now: number): void => {
@@ -239,16 +245,19 @@ export function createPump(deps: PumpDeps): Pump {
     claiming[sideOf(lane)] += 1;
     const { event, attempt } = work;
     const at = performance.now();
+    work.claim = records.nextClaim();
     failpoint('dispatcher.before_claim');
     try {
-      const result = await records.claim({
+      const item = {
         user_id: event.user_id,
         message_id: event.id,
         attempt,
+        claim: work.claim,
         operator: name,
         resend_unknown: settings.onUnknown[lane === 'express' ? 'express' : 'normal'] === 'resend',
         unknown_wait_ms: settings.unknownWaitMs,
-      });
+      };
+      const result = await records.claim(item, lane === 'express');
       if (result.code === ClaimCode.CLAIMED) {
         failpoint('dispatcher.after_claim');
         ready[sideOf(lane)].push({ work, lane, at });

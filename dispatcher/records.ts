@@ -10,8 +10,13 @@ const BATCH_MAX = 500;
 const PUBLISHED_PER_CALL_MAX = 2_000;
 
 export type Records = {
-  /** Throws `unavailable` (not claimed) or `outcome_unknown` (perhaps claimed by us). */
-  claim(item: ClaimItem): Promise<ClaimResult>;
+  /**
+   * @param hurries express: it waits behind no batch of the others
+   * @throws `unavailable` (not claimed) or `outcome_unknown` (perhaps claimed by us)
+   */
+  claim(item: ClaimItem, hurries: boolean): Promise<ClaimResult>;
+  /** Numbers this process' claims, rising. */
+  nextClaim(): number;
   settle(item: SettleItem): Promise<SettleResult>;
   published(outcome: Published): void;
   /** The smoothed time of a claim's round trip, milliseconds. */
@@ -27,6 +32,7 @@ export function openRecords(billing: BillingClient, owner: string, ttlMs: () => 
   let published: Published[] = [];
   let timer: ReturnType<typeof setTimeout> | null = null;
   let claimMs = 5;
+  let claims = 0;
 
   const riding = async <T>(call: (published: Published[]) => Promise<T>): Promise<T> => {
     const ride = published.splice(0, PUBLISHED_PER_CALL_MAX);
@@ -59,9 +65,11 @@ export function openRecords(billing: BillingClient, owner: string, ttlMs: () => 
   };
 
   const claim = coalesce(claimAll, { batchMax: BATCH_MAX });
+  const claimExpress = coalesce(claimAll, { batchMax: BATCH_MAX });
   const settle = coalesce(settleAll, { batchMax: BATCH_MAX });
   return {
-    claim,
+    claim: (item, hurries) => (hurries ? claimExpress : claim)(item),
+    nextClaim: () => ++claims,
     settle,
     published: (outcome) => {
       published.push(outcome);
@@ -71,7 +79,7 @@ export function openRecords(billing: BillingClient, owner: string, ttlMs: () => 
       return claimMs;
     },
     close: async () => {
-      await Promise.all([claim.idle(), settle.idle()]);
+      await Promise.all([claim.idle(), claimExpress.idle(), settle.idle()]);
       if (timer) clearTimeout(timer);
       await flush();
       if (timer) clearTimeout(timer);

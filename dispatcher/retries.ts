@@ -74,7 +74,7 @@ export function openRooms(
   };
   return {
     add: (partition, { attempt, not_before, pinned, ...event }, done) =>
-      add(partition, { work: { event, attempt, pinned, done }, notBefore: not_before }),
+      add(partition, { work: { event, attempt, claim: 0, pinned, done }, notBefore: not_before }),
     addEarly: (work, waitMs) => add(EARLY, { work, notBefore: Date.now() + waitMs }),
     get length() {
       let sum = 0;

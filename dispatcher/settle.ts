@@ -46,7 +46,6 @@ export function amountOf(outcome: SubmitOutcome, price: number): number {
 
 function settleItem(work: Work, operator: string, outcome: SubmitOutcome): SettleItem {
   const { event, attempt } = work;
-
   const flags: MessageFlag[] = [];
   if (outcome.kind === 'accepted' && outcome.acceptedParts < outcome.parts) flags.push('partial');
   if (work.divertedFrom !== undefined) flags.push('fallback');
@@ -55,6 +54,7 @@ function settleItem(work: Work, operator: string, outcome: SubmitOutcome): Settl
     user_id: event.user_id,
     message_id: event.id,
     attempt,
+    claim: work.claim,
     outcome: OUTCOME[outcome.kind],
     operator,
     operator_ids: 'operatorIds' in outcome ? outcome.operatorIds : [],

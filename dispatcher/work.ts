@@ -5,6 +5,8 @@ export type Work = {
   event: MessageEvent;
   /** 1 to 4. */
   attempt: number;
+  /** The number of its last claim by this process, from 1; 0 before the first. */
+  claim: number;
   /** An earlier submit to this operator may have arrived: it goes to no other one. */
   pinned?: string;
   /** Its own operator's breaker was open; this one carries it meanwhile. */

@@ -46,6 +46,7 @@ const settlement = ({ id, user_id, attempts, operator, operator_id }: Row): Sett
   user_id,
   message_id: id,
   attempt: attempts,
+  claim: 0,
   outcome: Outcome.SENT,
   operator,
   operator_ids: [operator_id],

@@ -17,7 +17,13 @@ export type HoldReply = { groups: HoldGroupReply[] };
 export const HoldOutcome = { HELD: 0, REPLAYED: 1, CONFLICT: 2, OVERLOADED: 3 } as const;
 export const HoldCode = { OK: 0, INSUFFICIENT: 1, STALE: 2 } as const;
 
-export type ClaimItem = Ref & { attempt: number; operator: string; resend_unknown: boolean; unknown_wait_ms: number };
+export type ClaimItem = Ref & {
+  attempt: number;
+  claim: number;
+  operator: string;
+  resend_unknown: boolean;
+  unknown_wait_ms: number;
+};
 export type ClaimRequest = { owner: string; ttl_ms: number; items: ClaimItem[]; published: Published[] };
 export type ClaimResult = {
   code: number;
@@ -32,6 +38,7 @@ export const ClaimCode = { CLAIMED: 0, ABSENT: 1, DECIDED: 2, BUSY: 3, NEWER: 4,
 
 export type SettleItem = Ref & {
   attempt: number;
+  claim: number;
   outcome: number;
   operator: string;
   operator_ids: string[];

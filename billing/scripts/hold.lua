@@ -1,6 +1,6 @@
 -- Hold: moves prices from available to held and writes each message's record and outbox entry. Idempotent by message id.
 -- ARGV  n, n * (id)                                                              messages that Kafka confirmed
---       g, g * (user, key, body hash, batch id, n, n * (id, price, valid until, event, answer))
+--       g, g * (user, key, body hash, batch id, n, n * (id, price, valid until, event, and with a key: answer))
 -- answers  per group: { outcome, open, batch id, codes, answers }
 --   outcome 0 held, 1 replayed, 2 conflict;  code 0 held, 1 insufficient, 2 stale id: too old, or from a clock that is ahead
 --   answers are given for a replay alone: the first ones, '' where an item had been refused
@@ -24,17 +24,15 @@ local function account_of(user)
 end
 
 local function hold_item(user, available)
-  local id, price, valid_until, event = take(), tonumber(take()), take(), take()
-  local record = message(id)
-  if redis.call('EXISTS', record) == 1 then return 0, 0 end
+  local id, price, valid_until, event = take(), tonumber(take()), tonumber(take()), take()
   local made_at = tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
-  if math.abs(now - made_at) > ID_AGE_MAX_MS then return 2, 0 end
-  if price > available then return 1, 0 end
-  redis.call('HSET', record, 'user', user, 'price', price, 'state', 'held', 'attempt', '1', 'version', '0',
-    'published', '0', 'valid_until', valid_until, 'event', event)
+  local refused = math.abs(now - made_at) > ID_AGE_MAX_MS and 2 or price > available and 1
+  if refused then return redis.call('EXISTS', message(id)) == 1 and 0 or refused, 0 end
+  local record = { 'held', user, price, 1, 0, 0, valid_until, 0, '', 0, '', 0, 0, 0, '', 0, '', '', 0, 0, event }
+  if not redis.call('SET', message(id), cmsgpack.pack(record), 'NX') then return 0, 0 end
   boxed[#boxed + 1] = now + RELAY_AFTER_MS
   boxed[#boxed + 1] = id
-  due_at(id, tonumber(valid_until))
+  due_at(id, valid_until)
   return 0, price
 end
 
@@ -53,9 +51,11 @@ for g = 1, tonumber(take()) do
     local codes, answers, accepted = {}, {}, 0
     for i = 1, n do
       local code, price = hold_item(user, a.available)
-      local answer = take()
       codes[i] = code
-      answers[i] = code == 0 and answer or ''
+      if known_key then
+        local answer = take()
+        answers[i] = code == 0 and answer or ''
+      end
       if code == 0 then accepted = accepted + 1 end
       if price > 0 then
         a.available, a.open = a.available - price, a.open + 1

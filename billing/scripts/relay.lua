@@ -9,9 +9,10 @@ if not lease('relay', owner, lease_ms) then return nil end
 
 local events, later = {}, {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT', 0, most)) do
-  local f = redis.call('HMGET', message(id), 'state', 'event', 'attempt')
-  if f[1] == 'held' and f[3] == '1' and f[2] then
-    events[#events + 1] = f[2]
+  local r = read(id)
+  -- Whatever else became of it is known by somebody who read it from Kafka.
+  if r and r[EVENT] ~= '' and (r[STATE] == 'failed' or (r[STATE] == 'held' and r[ATTEMPT] == 1)) then
+    events[#events + 1] = r[EVENT]
     later[#later + 1] = now + RELAY_AFTER_MS
     later[#later + 1] = id
   else

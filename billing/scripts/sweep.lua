@@ -8,44 +8,44 @@ if not lease('sweep', owner, lease_ms) then return nil end
 
 -- Answers whether the record now has something to publish.
 local function look_at(id, r)
-  if r.state == 'sent' or r.state == 'failed' then
+  local state = r[STATE]
+  if is_decided(r) then
     due_at(id, now + PUBLISH_GRACE_MS)
     return true
   end
-  if r.state == 'held' and r.valid_until <= now then
-    decide_failed(id, r, now, 'expired', r.flags, false)
+  if state == 'held' and r[VALID_UNTIL] <= now then
+    decide_failed(id, r, now, 'expired', r[FLAGS], false)
     return true
   end
-  if r.state == 'claimed' and tonumber(r.claim_until) <= now then
+  if state == 'claimed' and r[UNTIL] <= now then
     become_unknown(id, r, now, 'claim_left_behind')
     return true
   end
-  if r.state == 'unknown' and tonumber(r.wait_until) <= now then
-    decide_failed(id, r, now, 'no_answer', join(r.flags, 'perhaps_sent'), false)
+  if state == 'unknown' and r[UNTIL] <= now then
+    decide_failed(id, r, now, 'no_answer', join(r[FLAGS], 'perhaps_sent'), false)
     return true
   end
-  if r.state == 'held' and r.adrift then
+  if state == 'held' and r[ADRIFT] > 0 then
     -- Again and again until it is claimed, each time after a longer wait: a confirmation of an older production may come late
     -- and take it out of the outbox, and its operator may be away for hours.
-    local times = redis.call('HINCRBY', message(id), 'adrift', 1)
-    due_at(id, math.min(now + ADRIFT_AFTER_MS * times, r.valid_until))
-    if r.attempt > 1 then return true end
+    r[ADRIFT] = r[ADRIFT] + 1
+    write(id, r)
+    due_at(id, math.min(now + ADRIFT_AFTER_MS * r[ADRIFT], r[VALID_UNTIL]))
+    if r[ATTEMPT] > 1 then return true end
     redis.call('ZADD', OUTBOX, now, id)
     return false
   end
-  local deadline = r.valid_until
-  if r.state == 'claimed' then deadline = tonumber(r.claim_until)
-  elseif r.state == 'unknown' then deadline = tonumber(r.wait_until) end
-  local unpublished = r.version > r.published and r.state ~= 'claimed'
+  local deadline = state == 'held' and r[VALID_UNTIL] or r[UNTIL]
+  local unpublished = r[VERSION] > r[PUBLISHED] and state ~= 'claimed'
   due_at(id, unpublished and math.min(now + PUBLISH_GRACE_MS, deadline) or deadline)
   return unpublished
 end
 
 local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, most)) do
-  local r = read_record(id, ALL)
+  local r = read(id)
   if not r then undue[#undue + 1] = id
-  elseif look_at(id, r) then found[#found + 1] = { id, unpack(outcome_of(id)) } end
+  elseif look_at(id, r) then found[#found + 1] = { id, unpack(outcome_of(r)) } end
 end
 
 write_changes()

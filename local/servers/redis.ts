@@ -76,9 +76,6 @@ function configuration(port: number, data: string, { maxmemory = '0', password }
     'save ""',
     'maxmemory-policy noeviction',
     `maxmemory ${maxmemory}`,
-    // The record of a message stays in the compact encoding with values up to the size of a long text.
-    'hash-max-ziplist-value 4096',
-    'hash-max-ziplist-entries 64',
     ...(password ? [`requirepass ${quoted(password)}`] : []),
     '',
   ].join('\n');

@@ -63,6 +63,7 @@ export function callsOn(redis: Redis, times: Partial<Times> = {}) {
   const settle = async (user: string, id: string, item: Partial<SettleItem>, owner = 'dispatcher') => {
     const whole = {
       attempt: 1,
+      claim: 1,
       outcome: 0,
       operator: 'MCI',
       operator_ids: ['op-1'],
@@ -88,7 +89,7 @@ export function callsOn(redis: Redis, times: Partial<Times> = {}) {
       holdCall(deps, { groups: [], produced: ids.map((message_id) => ({ user_id: user, message_id })) }),
     claim: async (user: string, id: string, item: Partial<ClaimItem & { owner: string; ttl: number }> = {}) => {
       const { owner = 'dispatcher', ttl = 20_000, ...rest } = item;
-      const whole = { attempt: 1, operator: 'MCI', resend_unknown: false, unknown_wait_ms: 60_000, ...rest };
+      const whole = { attempt: 1, claim: 1, operator: 'MCI', resend_unknown: false, unknown_wait_ms: 60_000, ...rest };
       const items = [{ user_id: user, message_id: id, ...whole }];
       return (await claimCall(deps, { owner, ttl_ms: ttl, items, published: [] })).results[0] as ClaimResult;
     },

@@ -20,6 +20,8 @@ export type Message = {
   error: string;
   flags: string[];
   owner: string | null;
+  /** The number of the owner's claim. */
+  claim: number;
   resend: boolean;
   waitMs: number;
   adrift: number;
@@ -30,6 +32,8 @@ export type Message = {
   /** When somebody looks at it again; null once it is being forgotten. */
   due: number | null;
   boxed: number | null;
+  /** Its event is kept: somebody may still have to produce it. */
+  unseen: boolean;
 };
 type Key = { hash: string; codes: number[] };
 export type World = {
@@ -63,10 +67,10 @@ export function hold(w: World, user: string, key: string, hash: string, items: I
     if (w.messages.has(id)) return 0;
     if (Math.abs(w.now - madeAt) > TIMES.idAgeMaxMs) return 2;
     if (!a || price > a.available) return 1;
-    const idle = { posted: 0, error: '', flags: [], owner: null, resend: false, waitMs: 0, adrift: 0 };
+    const idle = { posted: 0, error: '', flags: [], owner: null, claim: 0, resend: false, waitMs: 0, adrift: 0 };
     const times = { notBefore: 0, validUntil, claimUntil: 0, waitUntil: 0, due: validUntil };
     const boxed = w.now + TIMES.relayAfterMs;
-    const fresh = { state: 'held', attempt: 1, version: 0, published: 0, boxed } as const;
+    const fresh = { state: 'held', attempt: 1, version: 0, published: 0, boxed, unseen: true } as const;
     w.messages.set(id, { user, price, ...fresh, ...idle, ...times });
     Object.assign(a, { available: a.available - price, held: a.held + price, open: a.open + 1 });
     return 0;
@@ -76,10 +80,11 @@ export function hold(w: World, user: string, key: string, hash: string, items: I
 }
 
 function decide(w: World, m: Message, state: 'sent' | 'failed', posted: number, error: string, flags: string[]): void {
+  m.unseen = state === 'failed' && m.state === 'held' && m.attempt === 1 && m.boxed !== null;
   const a = w.accounts.get(m.user) as Account;
   Object.assign(a, { held: a.held - m.price, posted: a.posted + posted, open: a.open - 1 });
   a.available += m.price - posted;
-  Object.assign(m, { state, posted, error, flags, version: m.version + 1, owner: null, boxed: null });
+  Object.assign(m, { state, posted, error, flags, version: m.version + 1, owner: null, claim: 0 });
   m.due = w.now + TIMES.publishGraceMs;
 }
 
@@ -89,7 +94,7 @@ function failOrRetry(w: World, m: Message, error: string, flags: string[], lastF
   if (m.attempt >= ATTEMPTS_MAX) decide(w, m, 'failed', 0, error, lastFlags);
   else {
     const notBefore = w.now + (WAITS_MS[m.attempt - 1] as number);
-    const next = { state: 'held', version: m.version + 1, attempt: m.attempt + 1, owner: null } as const;
+    const next = { state: 'held', version: m.version + 1, attempt: m.attempt + 1, owner: null, claim: 0 } as const;
     Object.assign(m, { ...next, error, flags, notBefore });
     m.due = Math.min(w.now + TIMES.publishGraceMs, m.validUntil);
   }
@@ -104,7 +109,16 @@ function becomeUnknown(w: World, m: Message, error: string): void {
 }
 
 /** A claim's code; the caller passes policy and deadline. */
-export function claim(w: World, id: string, attempt: number, by: string, ttl: number, resend: boolean, waitMs: number) {
+export function claim(
+  w: World,
+  id: string,
+  attempt: number,
+  by: string,
+  number: number,
+  ttl: number,
+  resend: boolean,
+  waitMs: number,
+) {
   const m = w.messages.get(id);
   if (!m) return 1;
   if (isDecided(m)) return 2;
@@ -115,7 +129,8 @@ export function claim(w: World, id: string, attempt: number, by: string, ttl: nu
   }
   if (attempt < m.attempt) return 4;
   if (m.notBefore > w.now) return 5;
-  Object.assign(m, { state: 'claimed', owner: by, resend, waitMs, adrift: 0, claimUntil: w.now + ttl, boxed: null });
+  if (m.owner === by && number <= m.claim) return 3;
+  Object.assign(m, { state: 'claimed', owner: by, claim: number, resend, waitMs, adrift: 0, claimUntil: w.now + ttl });
   m.due = m.claimUntil;
   return 0;
 }
@@ -127,22 +142,27 @@ export function settle(
   attempt: number,
   outcome: number,
   by: string,
+  number: number,
   amount: number,
   error: string,
   flags: string[],
 ): boolean {
   const m = w.messages.get(id);
   if (!m || isDecided(m)) return false;
-  const own = attempt === m.attempt && m.owner === by;
+  const own = attempt === m.attempt && m.owner === by && m.claim === number;
   const may =
     outcome === 0 ? attempt <= m.attempt : own && (m.state === 'claimed' || (m.state === 'unknown' && outcome < 3));
-  if (!may) return false;
+  if (!may) {
+    const overtaken = outcome === 4 && m.state === 'held' && attempt === m.attempt;
+    if (overtaken && (m.owner !== by || m.claim < number)) Object.assign(m, { owner: by, claim: number });
+    return false;
+  }
   if (outcome === 4) {
-    Object.assign(m, { state: 'held', owner: null, adrift: 1 });
+    Object.assign(m, { state: 'held', notBefore: 0, adrift: 1 });
     m.due = Math.min(w.now + TIMES.adriftAfterMs, m.validUntil);
     return true;
   }
-  Object.assign(m, { flags: join(m.flags, flags), owner: null });
+  m.flags = join(m.flags, flags);
   if (outcome === 0) {
     const alone = attempt === 1 && m.attempt === 2 && m.state === 'held';
     if (alone) m.flags = m.flags.filter((flag) => flag !== 'perhaps_double');
@@ -196,6 +216,8 @@ export const produced = (w: World, id: string): void => {
 export function relay(w: World): string[] {
   const taken = [...w.messages].filter(([, m]) => m.boxed !== null && m.boxed <= w.now);
   taken.sort(([x, a], [y, b]) => (a.boxed as number) - (b.boxed as number) || (x < y ? -1 : 1));
-  for (const [, m] of taken) m.boxed = w.now + TIMES.relayAfterMs;
-  return taken.map(([id]) => id);
+  const told = taken.filter(([, m]) => m.unseen && (m.state === 'failed' || (m.state === 'held' && m.attempt === 1)));
+  for (const [, m] of taken) m.boxed = null;
+  for (const [, m] of told) m.boxed = w.now + TIMES.relayAfterMs;
+  return told.map(([id]) => id);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { ID_SEPARATOR, publicationOf } from '../../billing/outcome.ts';
+import { ID_SEPARATOR, publicationOf, type RecordFields } from '../../billing/outcome.ts';
 import { decodeRetry, decodeStatus } from '../../shared/events.ts';
 import { newId } from '../../shared/id.ts';
 import { eventOf } from './calls.ts';
@@ -7,47 +7,36 @@ import { eventOf } from './calls.ts';
 const ID = newId(1_700_000_000_000);
 const EVENT = JSON.stringify(eventOf(ID, 'a', 890, 1_700_086_400_000));
 
-/** A record's fields in the order of record.lua, by name. */
-const publish = (fields: Record<string, string>) => {
-  const names = 'state version attempt operator ids posted error flags decided_at dead user not_before event'.split(
-    ' ',
-  );
-  const known: Record<string, string> = {
-    user: 'a',
-    attempt: '1',
-    version: '1',
-    decided_at: '1700000001000',
-    event: EVENT,
-  };
-  return publicationOf(
-    ID,
-    names.map((name) => ({ ...known, ...fields })[name] ?? ''),
-  );
+/** What outcome_of of record.lua answers, by name. */
+const publish = (fields: Record<string, string | number>) => {
+  const known = { state: '', version: 1, attempt: 1, operator: '', ids: '', posted: 0, error: '', flags: '' };
+  const rest = { decided_at: 1_700_000_001_000, dead: 0, user: 'a', not_before: 0, event: EVENT };
+  return publicationOf(ID, Object.values({ ...known, ...rest, ...fields }) as unknown as RecordFields);
 };
 const base = { kind: 'status', id: ID, user_id: 'a', at: 1_700_000_001_000, dead: false, flags: [], operator_ids: [] };
 
 test.each([
-  ['held', '0'],
-  ['claimed', '0'],
-  ['claimed', '3'],
-  ['', '1'],
-  ['nonsense', '1'],
+  ['held', 0],
+  ['claimed', 0],
+  ['claimed', 3],
+  ['', 1],
+  ['nonsense', 1],
 ])('a record that is %s with version %s has nothing to publish', (state, version) => {
   expect(publish({ state, version })).toBeNull();
 });
 
 test.each([
   [
-    { state: 'sent', operator: 'MCI', ids: ['x,1', 'y'].join(ID_SEPARATOR), posted: '890', version: '1' },
+    { state: 'sent', operator: 'MCI', ids: ['x,1', 'y'].join(ID_SEPARATOR), posted: 890, version: 1 },
     { status: 'sent', version: 1, attempt: 1, operator: 'MCI', operator_ids: ['x,1', 'y'], posted: 890, error: null },
   ],
   [
     {
       state: 'sent',
-      attempt: '3',
-      version: '5',
+      attempt: 3,
+      version: 5,
       operator: 'MTN',
-      posted: '999999999999999',
+      posted: 999999999999999,
       flags: 'perhaps_double,partial',
     },
     {
@@ -61,11 +50,11 @@ test.each([
     },
   ],
   [
-    { state: 'failed', posted: '0', error: 'expired', dead: '0' },
+    { state: 'failed', posted: 0, error: 'expired', dead: 0 },
     { status: 'failed', version: 1, attempt: 1, operator: '', posted: 0, error: 'expired' },
   ],
   [
-    { state: 'failed', attempt: '4', version: '4', posted: '0', error: 'busy', dead: '1', operator: 'MCI' },
+    { state: 'failed', attempt: 4, version: 4, posted: 0, error: 'busy', dead: 1, operator: 'MCI' },
     { status: 'failed', version: 4, attempt: 4, operator: 'MCI', posted: 0, error: 'busy', dead: true },
   ],
   [
@@ -73,18 +62,20 @@ test.each([
     { status: 'unknown', version: 1, attempt: 1, operator: 'MCI', posted: 0, error: 'claim_left_behind' },
   ],
 ])('%j is published as it stands, and its reader understands it', (fields, wanted) => {
-  const { outcome, retry, retryNumber, version } = publish(fields as Record<string, string>) ?? {};
+  const { outcome, retry, retryNumber, confirm } = publish(fields as Record<string, string | number>) ?? {};
   const decoded = decodeStatus(outcome ?? null);
   expect(decoded as unknown).toEqual({ ...base, ...wanted });
-  expect({ retry, retryNumber, version }).toEqual({ retry: '', retryNumber: 0, version: wanted.version });
+  expect({ retry, retryNumber }).toEqual({ retry: '', retryNumber: 0 });
+  // A decision stands, so it is confirmed without its version.
+  expect(confirm).toBe(wanted.status === 'unknown' ? wanted.version : 0);
 });
 
 test.each([
-  ['2', 1],
-  ['3', 2],
-  ['4', 3],
+  [2, 1],
+  [3, 2],
+  [4, 3],
 ])('a record that waits for attempt %s is published as retrying, with its message for tier %d', (attempt, tier) => {
-  const publication = publish({ state: 'held', attempt, version: '2', not_before: '1700000005000', error: 'busy' });
+  const publication = publish({ state: 'held', attempt, version: 2, not_before: 1700000005000, error: 'busy' });
   expect(decodeStatus(publication?.outcome ?? null) as unknown).toMatchObject({
     status: 'retrying',
     attempt: tier,
@@ -94,14 +85,14 @@ test.each([
   expect(decodeRetry(publication?.retry ?? null) as unknown).toEqual({
     ...eventOf(ID, 'a', 890, 1_700_086_400_000),
     accepted_at: expect.any(Number),
-    attempt: Number(attempt),
+    attempt,
     not_before: 1_700_000_005_000,
   });
 });
 
 test('a retry after an unknown outcome is for the same operator alone', () => {
   const retryOf = (flags: string) =>
-    decodeRetry(publish({ state: 'held', attempt: '2', operator: 'MTN', not_before: '1', flags })?.retry ?? null);
+    decodeRetry(publish({ state: 'held', attempt: 2, operator: 'MTN', not_before: 1, flags })?.retry ?? null);
   expect(retryOf('perhaps_double')?.pinned).toBe('MTN');
   expect(retryOf('fallback')?.pinned).toBeUndefined();
 });

@@ -64,6 +64,7 @@ test('a claim of which one shard failed is not called unavailable: the others ha
       user_id: user,
       message_id: id,
       attempt: 1,
+      claim: 1,
       operator: 'MCI',
       resend_unknown: false,
       unknown_wait_ms: 1,

@@ -1,5 +1,5 @@
 /** Calls to billing between processes: refused, lost, slow, or answered after their caller gave them up. */
-import type { BillingMethod, BillingMethods, HoldRequest } from '../../shared/billing.ts';
+import type { BillingMethod, BillingMethods } from '../../shared/billing.ts';
 import { AppError } from '../../shared/error.ts';
 import type { BillingClient, BillingHandlers } from '../../shared/grpc.ts';
 import { after, type Process } from './clock.ts';
@@ -19,21 +19,10 @@ export type Calls = {
   weather: Weather;
   /** Those that run now. */
   billings: readonly Billing[];
-  /** Messages whose hold was asked for more than once. */
-  heldTwice: Set<string>;
 };
 
-export function connectBilling({ weather, billings, heldTwice }: Calls, from: Process): BillingClient {
+export function connectBilling({ weather, billings }: Calls, from: Process): BillingClient {
   const { random } = weather;
-  const asked = new Set<string>();
-  const note = ({ groups }: HoldRequest): void => {
-    for (const { items } of groups) {
-      for (const { message_id } of items) {
-        if (asked.has(message_id)) heldTwice.add(message_id);
-        asked.add(message_id);
-      }
-    }
-  };
   const call = <M extends BillingMethod>(
     method: M,
     request: BillingMethods[M][0],
@@ -42,7 +31,6 @@ export function connectBilling({ weather, billings, heldTwice }: Calls, from: Pr
     new Promise((resolve, reject) => {
       if (!from.alive) return;
       const { faults } = weather;
-      if (method === 'Hold') note(request as HoldRequest);
       if (billings.length === 0 || random.chance(faults.callRefused))
         return void after(random.between(1, 30), from, () => reject(unavailable()));
       const { process, handlers } = random.pick(billings);

@@ -102,7 +102,6 @@ export function runHistory(seed: number, settings: Settings = {}): Outcome {
     submits: around.operators.submits,
     table: world.table,
     fold: world.fold,
-    known: world.known,
     toppedUp: world.toppedUp,
     balances: balancesOf(world),
     clockMoved: around.redis.now() !== worldNow(),

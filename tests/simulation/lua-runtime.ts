@@ -154,6 +154,9 @@ export const LIBRARY: Readonly<Record<string, (...args: never[]) => unknown>> = 
   'math.floor': (n: LuaValue): number => Math.floor(number(n)),
   'math.max': (a: LuaValue, b: LuaValue): number => Math.max(number(a), number(b)),
   'math.min': (a: LuaValue, b: LuaValue): number => Math.min(number(a), number(b)),
+  // Packed is JSON here: what a script packs only a script unpacks, and the witness reads it.
+  'cmsgpack.pack': encode,
+  'cmsgpack.unpack': (packed: string): LuaValue => decode(JSON.parse(packed)),
   'cjson.encode': encode,
   'cjson.decode': (json: string): LuaValue => decode(JSON.parse(json)),
   tonumber: (value: LuaValue, base?: number): LuaValue => {

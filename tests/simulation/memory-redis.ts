@@ -93,6 +93,8 @@ export function createMemoryRedis(now: () => number): MemoryRedis {
       return entry.value;
     },
     SET: ([key = '', value = '', option, ms]) => {
+      if (option === 'NX' && find(key) !== undefined) return null;
+      if (option === 'NX') option = undefined;
       if (option !== undefined && option !== 'PX') throw new Error('ERR syntax error');
       const expiresAt = option === undefined ? Number.POSITIVE_INFINITY : now() + integer(ms);
       data.set(key, { kind: 'string', value, expiresAt });
@@ -146,6 +148,10 @@ export function createMemoryRedis(now: () => number): MemoryRedis {
       const count = members.reduce((sum, member) => sum + (found.scores.delete(member) ? 1 : 0), 0);
       dropEmpty(key, found.scores.size);
       return count;
+    },
+    ZSCORE: ([key = '', member = '']) => {
+      const at = zsetAt(key)?.scores.get(member);
+      return at === undefined ? null : String(at);
     },
     ZCARD: ([key = '']) => zsetAt(key)?.scores.size ?? 0,
     ZRANGEBYSCORE: ([key = '', min, max, limit, offset, count]) => {

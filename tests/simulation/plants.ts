@@ -16,16 +16,16 @@ function instead(script: string, ...changes: readonly Change[]): Plant['script']
 
 export const PLANTS: Readonly<Record<string, Plant>> = {
   'settle-forgets-its-record': {
-    script: instead('settle', [/elseif r\.state == 'sent' or r\.state == 'failed' then/, 'elseif false then']),
+    script: instead('settle', [/if is_decided\(r\) then return/, 'if false then return']),
   },
   'claim-without-compare-and-set': {
-    script: instead('claim', [/if r\.state ~= 'held' or attempt > r\.attempt then return { 3 } end/, '']),
+    script: instead('claim', [/if r\[STATE\] ~= 'held' or attempt > r\[ATTEMPT\] then return 3 end/, '']),
   },
   'sweeper-ignores-the-claimer': {
     script: instead(
       'sweep',
       [/DUE, '-inf', [^,]+, 'LIMIT'/, "DUE, '-inf', '+inf', 'LIMIT'"],
-      [/r\.state == 'claimed' and tonumber\(r\.claim_until\) <= now/, "r.state == 'claimed'"],
+      [/state == 'claimed' and r\[UNTIL\] <= now/, "state == 'claimed'"],
     ),
   },
   'status-goes-backwards': {
@@ -36,6 +36,6 @@ export const PLANTS: Readonly<Record<string, Plant>> = {
     },
   },
   'confirm-ignores-the-version': {
-    script: instead('settle', [/if not f\[1\] or f\[2\] ~= version then return end/, 'if not f[1] then return end']),
+    script: instead('settle', [/if not r or r\[VERSION\] ~= version then return end/, 'if not r then return end']),
   },
 };

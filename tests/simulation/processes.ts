@@ -41,7 +41,6 @@ export type Surroundings = {
   bus: Bus;
   operators: Operators;
   billings: Billing[];
-  heldTwice: Set<string>;
   scripts: Scripts;
   file: OperatorsFile;
   rules: Rules;

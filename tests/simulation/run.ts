@@ -2,7 +2,6 @@
  * The seeded simulation: `bun tests/simulation/run.ts [--seed N] [--histories M] [--seconds S]`. History n of a run has the seed
  * N + n, so that a failure is run again alone by its own seed. Ends at the first broken one, with exit code 1.
  *   --plant NAME  with a bug of plants.ts
- *   --strict      counts what is known and open (verdict.ts) as broken
  *   --each        a line for each history
  */
 import { parseArgs } from 'node:util';
@@ -21,7 +20,6 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '600' },
     plant: { type: 'string' },
     each: { type: 'boolean', default: false },
-    strict: { type: 'boolean', default: false },
   },
 });
 const plant = values.plant === undefined ? {} : PLANTS[values.plant];
@@ -36,7 +34,7 @@ const sums = { histories: 0, messages: 0, submits: 0, turns: 0 };
 const reached: Record<string, number> = {};
 let broken: Awaited<ReturnType<typeof runHistory>> | null = null;
 for (let n = 0; n < count && passed() < Number(values.seconds) && broken === null; n += 1) {
-  const outcome = runHistory(first + n, { plant, strict: values.strict });
+  const outcome = runHistory(first + n, { plant });
   if (values.each) process.stdout.write(`${JSON.stringify(outcome)}\n`);
   sums.histories += 1;
   sums.messages += outcome.messages;

@@ -36,7 +36,7 @@ function simulated(memory: MemoryRedis): Scripts {
 }
 
 /** An idempotency key's value is JSON, whose members cjson writes in an order of its own. */
-const readable = (value: string): unknown => (value.startsWith('{') ? JSON.parse(value) : value);
+const readable = (value: string): unknown => (/^[{[]/.test(value) ? JSON.parse(value) : value);
 type Kept = Record<string, { kind: string; value: unknown; leaving: boolean }>;
 
 function keptBy(dump: ReadonlyMap<string, Dumped>): Kept {
@@ -57,6 +57,7 @@ const DUMP = `
     if kind == 'hash' then value = redis.call('HGETALL', key)
     elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     else value = redis.call('GET', key) end
+    if string.find(key, ':m:', 1, true) then value = cjson.encode(cmsgpack.unpack(value)) end
     out[#out + 1] = { key, kind, redis.call('PTTL', key), value }
   end
   return out`;
@@ -92,6 +93,7 @@ function confirmed(random: Random, { ids }: World, withVersion: boolean): (strin
 
 function holdCall(random: Random, world: World): Call {
   const groups = Array.from({ length: random.between(0, 2) }, () => {
+    const key = random.pick(['', 'k1', 'k2']);
     const items = Array.from({ length: random.between(1, 3) }, () => {
       const again = random.chance(0.1) && world.ids.length > 0;
       const id = again
@@ -99,16 +101,10 @@ function holdCall(random: Random, world: World): Call {
         : idOf(random, world.now - random.pick([0, 0, 0, 60_000, 60_001, -60_001]));
       world.ids.push(id);
       const validUntil = world.now + random.pick([1_000, 20_000, 60_000]);
-      return [id, random.between(1, 60), validUntil, `{"id":"${id}","text":"سلام"}`, `{"message_id":"${id}"}`];
+      const item = [id, random.between(1, 60), validUntil, `{"id":"${id}","text":"سلام"}`];
+      return key === '' ? item : [...item, `{"message_id":"${id}"}`];
     });
-    return [
-      random.pick(['u1', 'u2']),
-      random.pick(['', 'k1', 'k2']),
-      random.pick(['h1', 'h2']),
-      'batch',
-      items.length,
-      ...items.flat(),
-    ];
+    return [random.pick(['u1', 'u2']), key, random.pick(['h1', 'h2']), 'batch', items.length, ...items.flat()];
   });
   return ['hold', ...confirmed(random, world, false), groups.length, ...groups.flat()];
 }
@@ -151,13 +147,21 @@ function callOf(random: Random, world: World): Call {
   }
   if (kind === 'claim') {
     const ttl = random.pick([500, 5_000]);
-    const item = () => [id(), random.between(1, 3), 'MCI', random.between(0, 1), random.pick([0, 2_000, 60_000])];
+    const item = () => [
+      id(),
+      random.between(1, 3),
+      random.between(1, 2),
+      'MCI',
+      random.between(0, 1),
+      random.pick([0, 2_000, 60_000]),
+    ];
     return ['claim', owner, ttl, ...confirmed(random, world, true), ...items(item)];
   }
   if (kind === 'settle') {
     const item = () => [
       id(),
       random.between(1, 3),
+      random.between(1, 2),
       random.between(0, 4),
       random.pick(['MCI', 'MTN']),
       random.pick(['', 'x', 'x\ny']),

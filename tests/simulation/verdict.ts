@@ -15,26 +15,6 @@ export type Told = {
   ids: string[];
 };
 
-/**
- * Known and open: what the simulation found and the services do not mend yet. It is left out of the verdict where it surely is the
- * reason, so that what is new is seen; `--strict` counts it. Whoever mends one takes it out here.
- */
-export type Known = {
-  /**
-   * Messages whose hold was asked for again after a lost answer. gateway/holds.ts takes the second call's refusal (Redis is full,
-   * or the balance does not cover it) for the answer, though the first call may have held, or may still come and hold.
-   */
-  heldTwice: ReadonlySet<string>;
-  /**
-   * Messages whose claim was undone though it was submitted: a release whose answer was lost is repeated, the message is
-   * claimed anew by the same owner, and then the first release comes. A claim has no name of its own that could tell the two apart.
-   */
-  undone: ReadonlySet<string>;
-  /** What ends `expired` before Kafka ever took it leaves the outbox, so the report knows its outcome and not its text. */
-  expiredUnseen: boolean;
-};
-export const NOTHING_KNOWN: Known = { heldTwice: new Set(), undone: new Set(), expiredUnseen: false };
-
 export type Evidence = {
   witness: Witness;
   told: readonly Told[];
@@ -44,7 +24,6 @@ export type Evidence = {
   /** By account: what its top-ups surely and perhaps came to, Rials. */
   toppedUp: ReadonlyMap<string, { sure: number; perhaps: number }>;
   balances: ReadonlyMap<string, { posted: number; topped_up: number }>;
-  known: Known;
   /** Redis' clock was moved: a claim may have ended before its time. */
   clockMoved: boolean;
 };
@@ -54,7 +33,7 @@ export const HARMLESS: ReadonlySet<string | null> = new Set(['throttled', 'relea
 const flagsOf = ({ flags }: Seen): string[] => flags.split(',').filter((flag) => flag !== '');
 
 /** Each 202 is one message, a refusal none, a key one at most. */
-function faultsOfAnswers({ witness, told, known }: Evidence): string[] {
+function faultsOfAnswers({ witness, told }: Evidence): string[] {
   const faults: string[] = [];
   const byRef = new Map<string, Seen[]>();
   for (const seen of witness.messages.values()) byRef.set(seen.ref, [...(byRef.get(seen.ref) ?? []), seen]);
@@ -65,12 +44,11 @@ function faultsOfAnswers({ witness, told, known }: Evidence): string[] {
     const unknown = answers.filter((answer) => answer === 'unknown').length;
     for (const id of ids)
       if (!held.some((seen) => seen.id === id)) faults.push(`${ref}: 202 for ${id}, and nothing is held`);
-    const lateHolds = held.filter(({ id }) => known.heldTwice.has(id)).length;
     if (key === '') {
-      if (held.length < accepted || held.length > accepted + unknown + lateHolds)
+      if (held.length < accepted || held.length > accepted + unknown)
         faults.push(`${ref}: ${held.length} held, ${accepted} accepted, ${unknown} unknown`);
     } else if (held.length > 1) faults.push(`${ref}: its key was held ${held.length} times`);
-    else if (held.length === 1 && accepted + unknown + lateHolds === 0) faults.push(`${ref}: refused, and held`);
+    else if (held.length === 1 && accepted + unknown === 0) faults.push(`${ref}: refused, and held`);
   }
   for (const ref of byRef.keys()) faults.push(`${ref}: held, and nobody sent it`);
   return faults;
@@ -98,13 +76,13 @@ function faultsOfSubmits(seen: Seen, submits: readonly Submit[], clockMoved: boo
 }
 
 function faultsOfMessage(evidence: Evidence, seen: Seen): string[] {
-  const { witness, submits, table, fold, clockMoved, known } = evidence;
+  const { witness, submits, table, fold, clockMoved } = evidence;
   const faults: string[] = [];
   if (isOpen(seen)) faults.push(`still ${seen.state}`);
   if (!seen.gone) faults.push('its record was not forgotten');
   if (!witness.isPublished(seen.id, seen.version)) faults.push(`Kafka never had its outcome (${seen.state})`);
   const own = submits.filter(({ id }) => id === seen.id);
-  if (!known.undone.has(seen.id)) faults.push(...faultsOfSubmits(seen, own, clockMoved));
+  faults.push(...faultsOfSubmits(seen, own, clockMoved));
   const row = table.rows.get(seen.id);
   if (row === undefined) return [...faults, 'the report does not know it'];
   const shown = shownOf(fold, row);
@@ -112,8 +90,7 @@ function faultsOfMessage(evidence: Evidence, seen: Seen): string[] {
   if (!fits.includes(shown)) faults.push(`${seen.state} in the books, ${shown} in the report`);
   if (row.decision?.posted !== seen.posted) faults.push(`posted ${seen.posted}, ${row.decision?.posted} in the report`);
   if ((row.decision?.dead ?? false) !== seen.dead) faults.push('a dead letter on one side alone');
-  if (row.message === null && !(known.expiredUnseen && seen.error === 'expired'))
-    faults.push('the report never saw it queued');
+  if (row.message === null) faults.push('the report never saw it queued');
   return faults;
 }
 

@@ -3,6 +3,7 @@
  * move is held against the life of a message as DESIGN.md tells it. What must hold in the end stands in verdict.ts.
  */
 import { ATTEMPTS_MAX } from '../../shared/topics.ts';
+import { namedRecord, type RecordField } from '../support/record.ts';
 import type { MemoryRedis } from './memory-redis.ts';
 
 export type Seen = {
@@ -81,7 +82,7 @@ function faultsOfMove(was: Seen, is: Seen, script: string, now: number): string[
   }
   if (was.state === is.state && was.attempt === is.attempt) {
     wrong(was.version === is.version, `counts another decision of the same state ${is.state}`);
-    wrong(was.owner === is.owner || is.owner === '', 'was claimed while somebody else had it');
+    if (is.state === 'claimed') wrong(was.owner === is.owner, 'was claimed while somebody else had it');
     return faults;
   }
   const allowed = MOVES[`${was.state} ${is.state}`];
@@ -129,17 +130,19 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
     let at = 1 + Number(args[0]);
     for (let groups = Number(args[at++]); groups > 0; groups -= 1) {
       learnUser(tag, args[at] as string);
-      const items = Number(args[at + 4]);
+      const [key, items] = [at + 1, Number(args[at + 4])];
       at += 5;
-      for (let i = 0; i < items; i += 1, at += 5) ids.add(args[at] as string);
+      for (let i = 0; i < items; i += 1, at += args[key] === '' ? 4 : 5) ids.add(args[at] as string);
     }
   };
 
   const read = (tag: string, id: string): Seen | null => {
-    const f = memory.fields(`${tag}:m:${id}`);
-    if (f.size === 0) return null;
-    const n = (name: string): number => Number(f.get(name) ?? 0);
-    const s = (name: string): string => f.get(name) ?? '';
+    const packed = memory.call('GET', [`${tag}:m:${id}`]);
+    if (packed === null) return null;
+    const record = namedRecord(JSON.parse(packed as string) as unknown[]);
+    const n = (name: RecordField): number => Number(record[name]);
+    const s = (name: RecordField): string => record[name];
+    const until = (state: string): number => (record.state === state ? n('until') : 0);
     return {
       id,
       tag,
@@ -154,11 +157,11 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
       flags: s('flags'),
       dead: s('dead') === '1',
       validUntil: n('valid_until'),
-      notBefore: n('not_before'),
+      notBefore: until('held'),
       owner: s('owner'),
       operator: s('operator'),
-      claimUntil: n('claim_until'),
-      waitUntil: n('wait_until'),
+      claimUntil: until('claimed'),
+      waitUntil: until('unknown'),
       resend: s('resend') === '1',
       leaving: memory.expires(`${tag}:m:${id}`),
       gone: false,

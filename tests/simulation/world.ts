@@ -12,7 +12,7 @@ import { type BillingProcess, type Gateway, parsed, type Surroundings } from './
 import type { Random } from './random.ts';
 import { compileScripts, createRedis } from './redis.ts';
 import { type Fold, newTable, type Table } from './report.ts';
-import { HARMLESS, type Known, NOTHING_KNOWN, type Told } from './verdict.ts';
+import { HARMLESS, type Told } from './verdict.ts';
 import { createWitness, type Witness } from './witness.ts';
 
 /** A bug that is put in on purpose: what it does to a script's text, or to a function of the report's fold. */
@@ -20,8 +20,6 @@ export type Plant = { script?: (name: string, lua: string) => string; fold?: Par
 
 export type Settings = {
   plant?: Plant;
-  /** Counts what is known and open as broken, too: verdict.ts says what that is. */
-  strict?: boolean;
 };
 
 export type Kind = 'gateway' | 'billing' | 'dispatcher' | 'report';
@@ -44,7 +42,6 @@ export type World = {
   running: Running[];
   beganAt: number;
   calmAt: number;
-  known: Known;
   told: Told[];
   toppedUp: Map<string, { sure: number; perhaps: number }>;
   /** Strikes so far, by kind. */
@@ -70,7 +67,7 @@ function scriptsFor(plant: Plant, retryWaitsMs: readonly number[]): Scripts {
   return found;
 }
 
-export function createWorld(random: Random, { plant = NO_PLANT, strict = false }: Settings): World {
+export function createWorld(random: Random, { plant = NO_PLANT }: Settings): World {
   const weather: Weather = {
     random,
     faults: drawFaults(random),
@@ -101,15 +98,12 @@ export function createWorld(random: Random, { plant = NO_PLANT, strict = false }
     else if (worldNow() - witness.claimedAt(id, attempt) > CLAIM_GOOD_MS)
       witness.fault(`message ${id} was submitted without a claim of attempt ${attempt}`);
   });
-  const undone = new Set<string>();
   witness.onUndone = ({ id, attempt }) => {
     const since = witness.claimedAt(id, attempt);
     const underway = operators.submits.some(
       (submit) => submit.id === id && submit.attempt === attempt && submit.at >= since && !HARMLESS.has(submit.told),
     );
-    if (!underway) return;
-    undone.add(id);
-    if (strict) witness.fault(`message ${id}: its claim was undone though it was submitted`);
+    if (underway) witness.fault(`message ${id}: its claim was undone though it was submitted`);
   };
   const waits = random.pick(RETRY_WAITS_MS);
   const around: Surroundings = {
@@ -118,7 +112,6 @@ export function createWorld(random: Random, { plant = NO_PLANT, strict = false }
     bus,
     operators,
     billings: [],
-    heldTwice: new Set(),
     scripts: scriptsFor(plant, waits),
     file,
     rules,
@@ -138,7 +131,6 @@ export function createWorld(random: Random, { plant = NO_PLANT, strict = false }
     toppedUp: new Map(),
     started: 0,
     struck: {},
-    known: strict ? NOTHING_KNOWN : { heldTwice: around.heldTwice, undone, expiredUnseen: true },
   };
   return world;
 }

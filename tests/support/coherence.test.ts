@@ -45,7 +45,6 @@ test.each<[string, (shard: Shard) => unknown]>([
   ['an open message is being forgotten', (s) => (record(s, 'held').ttl = '10')],
   ['a decided message is neither published nor forgotten', (s) => s.due.delete('sent')],
   ['an index names a message that is gone', (s) => s.due.set('gone', 1)],
-  ['the outbox names a message that somebody has claimed', (s) => s.outbox.set('claimed', 1)],
   ['a fifth attempt', (s) => (record(s, 'held').attempt = '5')],
   ['a failed message is paid', (s) => (record(s, 'failed').posted = '1')],
   ['a sent message costs more than its price', (s) => (record(s, 'sent').posted = '13')],

@@ -1,0 +1,34 @@
+/** A message's record in Redis, by the names of its fields. */
+
+/** In the order of FIELDS in billing/scripts/record.lua. */
+export const RECORD_FIELDS = [
+  'state',
+  'user',
+  'price',
+  'attempt',
+  'version',
+  'published',
+  'valid_until',
+  'until',
+  'owner',
+  'claim',
+  'operator',
+  'resend',
+  'unknown_wait',
+  'adrift',
+  'ids',
+  'posted',
+  'error',
+  'flags',
+  'decided_at',
+  'dead',
+  'event',
+] as const;
+export type RecordField = (typeof RECORD_FIELDS)[number];
+export type RecordText = Record<RecordField, string>;
+
+/** A record's unpacked values under their names, as texts. Throws when it has more or fewer. */
+export function namedRecord(values: readonly unknown[]): RecordText {
+  if (values.length !== RECORD_FIELDS.length) throw new Error(`a record of ${values.length} fields`);
+  return Object.fromEntries(RECORD_FIELDS.map((name, i) => [name, String(values[i])])) as RecordText;
+}
