@@ -292,9 +292,9 @@ export function listen(
   host: string,
   port: number,
   portSetting: string,
-  { guard = null, tls = null }: { guard?: Guard | null; tls?: ServeOptions['tls'] } = {},
+  { guard = null, ...rest }: { guard?: Guard | null } & Pick<ServeOptions, 'tls' | 'idleS'> = {},
 ): Server {
-  const options: ServeOptions = { hostname: host, port, bodyMaxBytes: RUNTIME_BODY_MAX_BYTES, tls };
+  const options: ServeOptions = { hostname: host, port, bodyMaxBytes: RUNTIME_BODY_MAX_BYTES, ...rest };
   const net = nets.get(app);
   const answer = (request: Request): Response | Promise<Response> => {
     const response = app.fetch(request);

@@ -10,6 +10,11 @@ export type ServeOptions = {
   bodyMaxBytes: number;
   /** PEM texts: TLS and nothing else is spoken. */
   tls?: { cert: string; key: string } | null;
+  /**
+   * After so many seconds without a byte a connection is closed, and so is a request whose body has not come whole by then. Bun
+   * alone; it also closes what has not sent whole headers within some 12 s.
+   */
+  idleS?: number;
 };
 
 type BunServer = { port: number; stop(force?: boolean): Promise<void> };
@@ -25,8 +30,10 @@ const globals = globalThis as unknown as { Bun?: BunLike; Deno?: DenoLike };
 
 export const runtimeName = globals.Deno ? 'deno' : 'bun';
 
+const IDLE_S = 60;
+
 /** Listens for HTTP. Throws when the port is taken. `stop` lets requests in flight finish. */
-export function serve(handler: Handler, { hostname, port, bodyMaxBytes, tls }: ServeOptions): Server {
+export function serve(handler: Handler, { hostname, port, bodyMaxBytes, tls, idleS = IDLE_S }: ServeOptions): Server {
   if (globals.Deno) {
     const server = globals.Deno.serve({ hostname, port, ...tls, onListen: () => undefined }, handler);
     return { port: server.addr.port, stop: () => server.shutdown() };
@@ -37,7 +44,7 @@ export function serve(handler: Handler, { hostname, port, bodyMaxBytes, tls }: S
     port,
     fetch: handler,
     maxRequestBodySize: bodyMaxBytes,
-    idleTimeout: 60,
+    idleTimeout: idleS,
     ...(tls ? { tls } : {}),
   });
   return { port: server.port, stop: () => server.stop() };
