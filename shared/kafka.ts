@@ -288,6 +288,16 @@ async function openStream(
   let closing = false;
   /** Since when there is no coordinator; null while this is a member of its group. */
   let awaySince: number | null = null;
+  const wholeTopics = topics.map((topic) => ({ topic }));
+  const paused = new Map<string, { topic: string; partitions: number[] }>();
+  /** A consumer that waits for its own restart takes neither, and has forgotten its pauses after it: they are said again then. */
+  const tell = (what: 'pause' | 'resume', which: { topic: string; partitions?: number[] }[]): void => {
+    try {
+      consumer[what](which);
+    } catch (thrown) {
+      log.debug('kafka_not_running', { group, what, ...errorFields(thrown) });
+    }
+  };
   const markOf = (topic: string, partition: number): Watermark => {
     const key = `${topic}/${partition}`;
     let mark = marks.get(key);
@@ -335,6 +345,7 @@ async function openStream(
   });
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
     awaySince = null;
+    tell('pause', halted ? wholeTopics : [...paused.values()]);
     // Positions go back to what was committed: whatever is in flight from before may come again and is tracked anew.
     marks = new Map();
     const assigned = new Map(Object.entries(payload.memberAssignment as Record<string, number[]>));
@@ -400,13 +411,17 @@ async function openStream(
   const timer = setInterval(() => void tryCommit(), COMMIT_EVERY_MS);
 
   return {
-    pause: (topic, partition) => consumer.pause([{ topic, partitions: [partition] }]),
+    pause: (topic, partition) => {
+      paused.set(`${topic}/${partition}`, { topic, partitions: [partition] });
+      tell('pause', [{ topic, partitions: [partition] }]);
+    },
     resume: (topic, partition) => {
-      if (!halted) consumer.resume([{ topic, partitions: [partition] }]);
+      paused.delete(`${topic}/${partition}`);
+      if (!halted) tell('resume', [{ topic, partitions: [partition] }]);
     },
     halt: () => {
       halted = true;
-      consumer.pause(topics.map((topic) => ({ topic })));
+      tell('pause', wholeTopics);
     },
     close: async () => {
       closing = true;

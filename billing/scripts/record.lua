@@ -133,6 +133,8 @@ local function decide_sent(id, r, now, attempt, operator, ids, amount)
 end
 
 local function decide_failed(id, r, now, reason, flags, dead)
+  -- Sent again after an unknown: whatever is said of its last try, an earlier one may have been taken.
+  if string.find(',' .. flags .. ',', ',perhaps_double,', 1, true) then flags = join(flags, 'perhaps_sent') end
   r[ERROR], r[FLAGS], r[DEAD] = reason, flags, dead and 1 or 0
   -- One that Kafka never had is produced all the same: the report knows of it by that alone.
   if r[STATE] ~= 'held' or r[ATTEMPT] > 1 or not redis.call('ZSCORE', OUTBOX, id) then r[EVENT] = '' end

@@ -84,6 +84,8 @@ function decide(w: World, m: Message, state: 'sent' | 'failed', posted: number, 
   const a = w.accounts.get(m.user) as Account;
   Object.assign(a, { held: a.held - m.price, posted: a.posted + posted, open: a.open - 1 });
   a.available += m.price - posted;
+  // Sent again after an unknown: an earlier try may have been taken.
+  if (state === 'failed' && flags.includes('perhaps_double')) flags = join(flags, ['perhaps_sent']);
   Object.assign(m, { state, posted, error, flags, version: m.version + 1, owner: null, claim: 0 });
   m.due = w.now + TIMES.publishGraceMs;
 }

@@ -117,6 +117,34 @@ test('a claim that was left behind at an operator that removes doubles is sent a
   expect(await readBalance(own.redis, 'resend')).toMatchObject({ available: 60, held: 40, open: 1 });
 });
 
+test('a message that was sent again after an unknown and then refused is refunded, and the operator perhaps has it', async () => {
+  for (const [user, outcome] of [
+    ['refused', Outcome.REJECTED],
+    ['refused-to-the-end', Outcome.TRANSIENT],
+  ] as const) {
+    const id = await held(user);
+    await billing.claim(user, id, { resend_unknown: true });
+    await billing.settle(user, id, { outcome: Outcome.UNKNOWN, error: 'no_answer' });
+    for (let attempt = 2; attempt <= 4; attempt++) {
+      await until(
+        'it may be tried again',
+        async () => (await billing.claim(user, id, { attempt, resend_unknown: true })).code === 0,
+      );
+      await billing.settle(user, id, { attempt, outcome, error: 'refused' });
+      if (outcome === Outcome.REJECTED) break;
+    }
+    sweep();
+    const failed = (await finals(id)).at(-1);
+    expect(failed).toMatchObject({
+      status: 'failed',
+      error: 'refused',
+      flags: ['perhaps_double', 'perhaps_sent'],
+      posted: 0,
+    });
+    expect(await readBalance(own.redis, user)).toMatchObject({ available: 100, held: 0, posted: 0 });
+  }
+});
+
 test('what was never claimed while it was valid ends expired and is refunded', async () => {
   const id = await held('late', 1);
   sweep();

@@ -60,7 +60,7 @@ function faultsOfSubmits(seen: Seen, submits: readonly Submit[], clockMoved: boo
   const flags = flagsOf(seen);
   const perhaps = flags.includes('perhaps_double') || flags.includes('perhaps_sent');
   if (taken > 1 && !perhaps) faults.push(`${taken} copies at the handset, and nothing says so`);
-  if (taken > 0 && seen.state === 'failed' && !perhaps)
+  if (taken > 0 && seen.state === 'failed' && !flags.includes('perhaps_sent'))
     faults.push('refunded, and the operator has it; nothing says so');
   if (seen.state === 'sent' && !submits.some(({ told }) => told === 'accepted') && taken === 0)
     faults.push('posted, and no operator has it');
