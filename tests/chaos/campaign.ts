@@ -51,7 +51,7 @@ async function check(run: Run, epoch: number): Promise<void> {
   }
   say(
     `Check ${epoch}: ${finding.messages} messages under ${windows.length} faults, ${finding.violations.length} violations; ` +
-      `drained and read in ${seconds(performance.now() - began)} s. ${JSON.stringify(finding.ends)}`,
+      `drained in ${seconds(finding.drainedMs)} s, read in ${seconds(performance.now() - began - finding.drainedMs)} s. ${JSON.stringify(finding.ends)}`,
   );
   world.simulator.reset();
   calmOperators(world.simulator);

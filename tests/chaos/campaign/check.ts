@@ -21,6 +21,8 @@ export type Finding = {
   /** A sentence each. */
   violations: string[];
   messages: number;
+  /** Until nothing was on its way any more. */
+  drainedMs: number;
   /** How many ended in each status, with their flags. */
   ends: Record<string, number>;
   /** By account, once drained: what a later epoch must not change. */
@@ -183,10 +185,12 @@ async function forgetKeys(redis: Redis): Promise<void> {
 export async function checkEpoch(world: World, epoch: Epoch, before: ReadonlyMap<string, number>): Promise<Finding> {
   const redis = new Redis(world.direct.redisUrl, { maxRetriesPerRequest: 3 });
   const sql = postgres(world.direct.databaseUrl, { max: 2, onnotice: () => undefined });
-  const finding: Finding = { violations: [], messages: 0, ends: {}, posted: new Map() };
+  const finding: Finding = { violations: [], messages: 0, drainedMs: 0, ends: {}, posted: new Map() };
+  const began = performance.now();
   const { violations } = finding;
   try {
     await drain(world, [...epoch.charged.keys()], redis, sql).catch((thrown: Error) => violations.push(thrown.message));
+    finding.drainedMs = performance.now() - began;
     const { history, faults } = await readHistory(world, epoch, sql);
     violations.push(...faults, ...faultsOf(history), ...(await faultsOfSums(world, history)));
     await forgetKeys(redis);

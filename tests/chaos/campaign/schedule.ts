@@ -1,4 +1,4 @@
-/** One fault after another, two at once where they do not touch the same thing, and who looks after the services meanwhile. */
+/** One fault after another, three at once where they do not touch the same thing, and who looks after the services meanwhile. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../../simulation/random.ts';
 import { until } from '../../support/poll.ts';
@@ -22,7 +22,7 @@ export type Schedule = {
   readonly ownEnds: readonly OwnEnd[];
   /** What went wrong with a fault itself: it could not be done, or what it did could not be healed. */
   readonly troubles: readonly string[];
-  /** Starts faults until told to pause; two run at once at most. */
+  /** Starts faults until told to pause; three run at once at most. */
   go(): void;
   /** No further fault; resolves when those under way are healed and all services run. */
   pause(): Promise<void>;
@@ -31,7 +31,7 @@ export type Schedule = {
   close(): Promise<void>;
 };
 
-const AT_ONCE = 2;
+const AT_ONCE = 3;
 const HEALED_WITHIN_MS = 300_000;
 const WATCH_EVERY_MS = 100;
 
