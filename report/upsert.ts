@@ -36,7 +36,8 @@ function arrayLiteral(items: readonly string[] | undefined): string | null {
 }
 
 const MEANING = /["\\]/g;
-const quote = (item: string): string => `"${item.replace(MEANING, '\\$&')}"`;
+const hasMeaning = (item: string): boolean => item.includes('"') || item.includes('\\');
+const quote = (item: string): string => (hasMeaning(item) ? `"${item.replace(MEANING, '\\$&')}"` : `"${item}"`);
 
 const instant = (name: string): string => `to_timestamp(${name}::float8 / 1000)`;
 

@@ -92,12 +92,14 @@ const LANE_NAMES: ReadonlySet<unknown> = new Set(['express', 'normal', 'bulk']);
 const STATUS_NAMES: ReadonlySet<unknown> = new Set(['retrying', 'unknown', 'sent', 'failed']);
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
+/** Kafka's values are Buffers already, and wrapping one again costs as much as decoding it. */
+const textOf = (bytes: Uint8Array): string =>
+  (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)).toString();
+
 function parse(value: Uint8Array | string | null): Record<string, unknown> | null {
   if (value === null) return null;
   try {
-    const json: unknown = JSON.parse(
-      typeof value === 'string' ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString(),
-    );
+    const json: unknown = JSON.parse(typeof value === 'string' ? value : textOf(value));
     return typeof json === 'object' && json !== null && !Array.isArray(json) ? (json as Record<string, unknown>) : null;
   } catch {
     return null;
