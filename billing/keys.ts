@@ -1,7 +1,7 @@
 /**
  * `bun run keys`: makes, lists and revokes API keys. A key is printed once, alone on stdout; what is said about it goes to stderr.
  *
- *   bun run keys create --user 123 --scope send,report [--expires 90d] [--allow 10.0.0.0/8,127.0.0.1] [--note CRM]
+ *   bun run keys create --user 123 --scope send,report [--expires 90d] [--allow 10.0.0.0/8,127.0.0.1] [--rate 50] [--note CRM]
  *   bun run keys create --scope admin
  *   bun run keys list [--user 123]
  *   bun run keys revoke ID
@@ -27,7 +27,7 @@ import { settings } from './config.ts';
 const SETTINGS = { REDIS_URL: settings.REDIS_URL, TLS_CA_FILE: COMMON.TLS_CA_FILE } as const;
 
 const USAGE = `usage:
-  bun run keys create --user ACCOUNT --scope SCOPES [--expires WHEN] [--allow ADDRESSES] [--operator NAME] [--note TEXT]
+  bun run keys create --user ACCOUNT --scope SCOPES [--expires WHEN] [--allow ADDRESSES] [--operator NAME] [--rate COUNT] [--note TEXT]
   bun run keys list [--user ACCOUNT]
   bun run keys revoke ID
 
@@ -35,6 +35,7 @@ const USAGE = `usage:
   --expires   after so many minutes, hours or days (30m, 12h, 90d), or an instant (2027-03-21T00:00:00Z)
   --allow     addresses and networks by comma from which alone it may be used (10.0.0.0/8,127.0.0.1)
   --operator  the one operator whose receipts it may bring; for the scope receipts
+  --rate      messages a second that it may send, in place of RATE_LIMIT_KEY
 `;
 
 const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -68,7 +69,15 @@ export function readCommand(argv: readonly string[], nowMs: number): Command {
     parsed = parseArgs({
       args: [...argv],
       allowPositionals: true,
-      options: { user: option, scope: option, expires: option, allow: option, operator: option, note: option },
+      options: {
+        user: option,
+        scope: option,
+        expires: option,
+        allow: option,
+        operator: option,
+        rate: option,
+        note: option,
+      },
     });
   } catch (thrown) {
     return refused((thrown as Error).message);
@@ -91,6 +100,7 @@ export function readCommand(argv: readonly string[], nowMs: number): Command {
     operator: values.operator ?? null,
     allow: listOf(values.allow ?? ''),
     expires_at: expiresAt,
+    rate: values.rate === undefined ? null : /^[0-9]+$/.test(values.rate) ? Number(values.rate) : Number.NaN,
     note: values.note ?? '',
   };
   const problems = [
@@ -105,7 +115,7 @@ const instant = (ms: number): string => `${new Date(ms).toISOString().slice(0, 1
 
 /** One line of the list; never the hash. */
 export function keyLine({ id, user, operator, scopes, allow, created_at, ...rest }: KeyRecord, nowMs: number): string {
-  const { expires_at, revoked_at, note } = rest;
+  const { expires_at, revoked_at, rate = null, note } = rest;
   const state =
     revoked_at !== null
       ? `revoked ${instant(revoked_at)}`
@@ -119,6 +129,7 @@ export function keyLine({ id, user, operator, scopes, allow, created_at, ...rest
     ...(operator === null ? [] : [`operator ${operator}`]),
     state,
     allow.length === 0 ? 'from anywhere' : `from ${allow.join(',')}`,
+    ...(rate === null ? [] : [`${rate} messages/s`]),
     `made ${instant(created_at)}`,
     ...(note === '' ? [] : [note]),
   ].join('  ');

@@ -9,21 +9,24 @@ import type { Redis } from '../shared/redis.ts';
 export type Admit = (request: Request, userId: string, messages: number) => Promise<void>;
 
 export type Rates = {
-  /** Messages a second of each account and of each key; 0: no limit. */
+  /** Messages a second of each account, and of each key that has no rate of its own; 0: no limit. */
   account: number;
   key: number;
 };
 
+const NOBODY = { key: null, rate: null } as const;
+
 /** Null where neither keys nor rates are asked for: sends then cost nothing more. */
 export function openAdmission(guard: Guard | null, rates: Rates, redis: Redis, log: Log): Admit | null {
   const byAccount = rates.account > 0 ? openRateLimit(redis, 'account', rates.account, log) : null;
-  const byKey = rates.key > 0 && guard !== null ? openRateLimit(redis, 'key', rates.key, log) : null;
+  const byKey = guard === null ? null : openRateLimit(redis, 'key', rates.key, log);
   if (guard === null && byAccount === null) return null;
   return async (request, userId, messages) => {
-    const key = guard === null ? null : guard.owns(request, userId).key;
+    const { key, rate } = guard === null ? NOBODY : guard.owns(request, userId);
+    const keyRate = key === null ? 0 : (rate ?? rates.key);
     // The key first: what it refuses must not stand in the way of the account's other keys.
-    if (byKey !== null && key !== null) {
-      const waits = byKey.take(key, messages);
+    if (byKey !== null && key !== null && keyRate > 0) {
+      const waits = byKey.take(key, messages, keyRate);
       if (waits) await waits;
     }
     if (byAccount === null) return;
@@ -31,7 +34,7 @@ export function openAdmission(guard: Guard | null, rates: Rates, redis: Redis, l
       const waits = byAccount.take(userId, messages);
       if (waits) await waits;
     } catch (thrown) {
-      if (key !== null) byKey?.giveBack(key, messages);
+      if (key !== null && keyRate > 0) byKey?.giveBack(key, messages);
       throw thrown;
     }
   };

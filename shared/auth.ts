@@ -58,9 +58,11 @@ export type Caller = {
   scopes: ReadonlySet<Scope>;
   account: string | null;
   operator: string | null;
+  /** Messages a second that this key may send; null: as many as any key. */
+  rate: number | null;
 };
 
-const SERVICE: Caller = { key: null, admin: true, scopes: new Set(), account: null, operator: null };
+const SERVICE: Caller = { key: null, admin: true, scopes: new Set(), account: null, operator: null, rate: null };
 
 /** May this caller call this route with these parameters? Throws `forbidden`. Pure. */
 export function checkRule(rule: Rule, caller: Caller, params: Readonly<Record<string, string>> | undefined): void {
@@ -157,8 +159,8 @@ export function createGuard({ access, credentials, keys, log, metrics, now = Dat
       const address = addressOf(request);
       if (!allow(address)) throw refuse('address', id, address);
     }
-    const { user: account, operator } = record;
-    callers.set(request, { key: id, admin: scopes.has('admin'), scopes, account, operator });
+    const { user: account, operator, rate = null } = record;
+    callers.set(request, { key: id, admin: scopes.has('admin'), scopes, account, operator, rate });
   };
 
   return {

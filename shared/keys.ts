@@ -11,6 +11,8 @@ import type { Redis } from './redis.ts';
 const KEYS = 'access:keys';
 const ID_BYTES = 8;
 const SECRET_BYTES = 32;
+/** As RATE_LIMIT_KEY has it. */
+const RATE_MAX = 1_000_000;
 const KEY = /^jsms_([0-9a-f]{16})_[0-9a-f]{64}$/;
 const KEY_ID = /^(?:jsms_)?([0-9a-f]{16})(?:_[0-9a-f]{64})?$/;
 /** Revoked and expired keys stay in the list for so long. */
@@ -36,12 +38,14 @@ export type KeyRecord = {
   /** Addresses and networks that it may be used from; empty: any. */
   allow: readonly string[];
   expires_at: number | null;
+  /** Messages a second in place of RATE_LIMIT_KEY; null, or absent in records of before: that one holds. */
+  rate?: number | null;
   created_at: number;
   revoked_at: number | null;
   note: string;
 };
 
-export type NewKey = Pick<KeyRecord, 'scopes' | 'user' | 'operator' | 'allow' | 'expires_at' | 'note'>;
+export type NewKey = Pick<KeyRecord, 'scopes' | 'user' | 'operator' | 'allow' | 'expires_at' | 'rate' | 'note'>;
 
 /** The id in a key that is well formed, else null. */
 export const keyIdOf = (key: string): string | null => KEY.exec(key)?.[1] ?? null;
@@ -59,7 +63,10 @@ export function isSameKey(key: string, hash: Buffer | null): boolean {
 }
 
 /** What is wrong with a wish for a key, one sentence each. Pure. */
-export function keyProblems({ scopes, user, operator, allow, expires_at, note }: NewKey, nowMs: number): string[] {
+export function keyProblems(
+  { scopes, user, operator, allow, expires_at, rate, note }: NewKey,
+  nowMs: number,
+): string[] {
   const problems: string[] = [];
   if (scopes.length === 0) problems.push('a key needs a scope');
   const ofAccount = scopes.includes('send') || scopes.includes('report');
@@ -72,6 +79,11 @@ export function keyProblems({ scopes, user, operator, allow, expires_at, note }:
   if (expires_at !== null && expires_at <= nowMs) problems.push('the expiry lies in the past');
   if (parseAddresses(allow) === null)
     problems.push('an allowed address is an IP address or a network such as 10.0.0.0/8');
+  if (rate !== undefined && rate !== null) {
+    if (!scopes.includes('send')) problems.push('only a key with the scope send has a rate');
+    if (!(Number.isInteger(rate) && rate >= 1 && rate <= RATE_MAX))
+      problems.push(`a rate is a whole number of messages a second from 1 to ${RATE_MAX}`);
+  }
   if (note.length > 100) problems.push('a note has at most 100 characters');
   return problems;
 }

@@ -23,6 +23,7 @@ const WAITING_MAX = 10_000;
 
 type Waiting = { count: number; resolve: () => void; reject: (reason: AppError) => void };
 type Subject = {
+  perSecond: number;
   tokens: number;
   takenAt: number;
   waiting: Waiting[];
@@ -36,8 +37,9 @@ export type RateLimit = {
   /**
    * Takes messages of a subject's rate: at once where they were taken in advance, else when Redis has answered. Throws or rejects
    * with `rate_limited` and its Retry-After, or with `unavailable`.
+   * @param rate this subject's own, messages a second
    */
-  take(subject: string, count: number): void | Promise<void>;
+  take(subject: string, count: number, rate?: number): void | Promise<void>;
   /** What was taken and then refused for another reason. */
   giveBack(subject: string, count: number): void;
 };
@@ -51,7 +53,7 @@ const unavailable = (cause?: unknown): AppError =>
 
 /**
  * @param what account or key, in the names in Redis and in what a client is told
- * @param perSecond messages a second of each subject, above zero
+ * @param perSecond messages a second of each subject that has no rate of its own, above zero
  * @param now monotonic milliseconds
  */
 export function openRateLimit(
@@ -66,7 +68,6 @@ export function openRateLimit(
     'jsms_rate_limit',
     readFileSync(join(import.meta.dirname, 'rate-limit.lua'), 'utf8'),
   );
-  const ahead = Math.floor(perSecond * AHEAD);
   const subjects = new Map<string, Subject>();
   let waitingInAll = 0;
   let pausedUntil = 0;
@@ -74,7 +75,7 @@ export function openRateLimit(
   const subjectOf = (name: string): Subject => {
     let subject = subjects.get(name);
     if (subject === undefined) {
-      subject = { tokens: 0, takenAt: 0, waiting: [], asking: false, refusedUntil: 0, refusedCount: 0 };
+      subject = { perSecond, tokens: 0, takenAt: 0, waiting: [], asking: false, refusedUntil: 0, refusedCount: 0 };
       if (subjects.size >= SUBJECTS_MAX) forgetOne();
       subjects.set(name, subject);
     }
@@ -97,9 +98,9 @@ export function openRateLimit(
     const behind = subject.waiting.reduce((sum, { count }) => sum + count, 0) - head.count;
     const back = subject.tokens;
     subject.tokens = 0;
-    const reply = script(`limit:${what}:${name}`, perSecond, back, head.count, behind + ahead) as Promise<
-      [number, number]
-    >;
+    const rate = subject.perSecond;
+    const ahead = Math.floor(rate * AHEAD);
+    const reply = script(`limit:${what}:${name}`, rate, back, head.count, behind + ahead) as Promise<[number, number]>;
     const [granted, waitMs] = await within(ANSWER_WITHIN_MS, reply, 'Redis did not answer in time');
     const at = now();
     if (granted === 0) {
@@ -134,8 +135,9 @@ export function openRateLimit(
   };
 
   return {
-    take: (name, count) => {
+    take: (name, count, rate = perSecond) => {
       const subject = subjectOf(name);
+      subject.perSecond = rate;
       const at = now();
       if (subject.waiting.length === 0 && subject.tokens >= count && at - subject.takenAt <= STALE_MS) {
         subject.tokens -= count;

@@ -27,7 +27,7 @@ test.each([
 const read = (line: string) => readCommand(line.split(' ').filter(Boolean), NOW);
 
 test('the command line says what is wished for', () => {
-  const line = 'create --user 123 --scope send,report --expires 90d --allow 10.0.0.0/8,127.0.0.1 --note CRM';
+  const line = 'create --user 123 --scope send,report --expires 90d --allow 10.0.0.0/8,127.0.0.1 --rate 50 --note CRM';
   expect(read(line)).toEqual({
     name: 'create',
     wish: {
@@ -36,6 +36,7 @@ test('the command line says what is wished for', () => {
       operator: null,
       allow: ['10.0.0.0/8', '127.0.0.1'],
       expires_at: NOW + 90 * DAY_MS,
+      rate: 50,
       note: 'CRM',
     },
   });
@@ -57,6 +58,9 @@ test.each([
   ['create --user 123 --scope send --allow everywhere', 1],
   ['create --user 123 --scope send --expire 90d', 1],
   ['create extra --user 123 --scope send', 1],
+  ['create --user 123 --scope send --rate 0', 1],
+  ['create --user 123 --scope send --rate 1.5', 1],
+  ['create --user 123 --scope report --rate 5', 1],
   ['revoke', 1],
   ['revoke 123', 1],
   ['list everything', 1],
@@ -94,6 +98,7 @@ test('a line of the list says everything but the hash', () => {
   expect(keyLine({ ...ended, revoked_at: NOW }, NOW)).toBe(
     '0123456789abcdef  user (all)  receipts  operator MCI  revoked 2026-11-22T00:00Z  from 10.0.0.0/8  made 2026-11-22T00:00Z',
   );
+  expect(keyLine({ ...record, rate: 50 }, NOW)).toContain('  from anywhere  50 messages/s  made ');
   expect(keyLine({ ...record, expires_at: NOW }, NOW)).toContain('  expired 2026-11-22T00:00Z  ');
   expect(keyLine({ ...record, expires_at: NOW + 1 }, NOW)).toContain('  valid until 2026-11-22T00:00Z  ');
 });

@@ -18,14 +18,14 @@ let used = 0;
 const fresh = (): string => `adm-${process.pid}-${Date.now()}-${++used}`;
 const request = new Request('http://127.0.0.1/send', { method: 'POST' });
 /** A guard whose callers show this key and own this account, or any. */
-const guardOf = (key: string | null, account: string | null): Guard => ({
+const guardOf = (key: string | null, account: string | null, rate: number | null = null): Guard => ({
   enter: () => undefined,
   pass: () => undefined,
   leave: () => undefined,
   seen: () => undefined,
   owns: (_, userId) => {
     if (account !== null && userId !== account) throw new AppError('forbidden', 'another account');
-    return { key, admin: key === null, scopes: new Set(), account, operator: null };
+    return { key, admin: key === null, scopes: new Set(), account, operator: null, rate };
   },
 });
 const codeOf = async (work: Promise<void>): Promise<string> =>
@@ -72,4 +72,24 @@ test('the services’ own key has no rate of its own, but its accounts keep thei
   const admit = openAdmission(guardOf(null, user), { account: 3, key: 1 }, redis, quiet);
   expect(await codeOf(admit?.(request, user, 3) as Promise<void>)).toBe('passed');
   expect(await codeOf(admit?.(request, user, 1) as Promise<void>)).toBe('rate_limited');
+});
+
+test('a key’s own rate holds in place of the general one, more or less, and where there is none', async () => {
+  const user = fresh();
+  const send = (key: string, rate: number | null, general: number, count: number): Promise<string> =>
+    codeOf(
+      openAdmission(
+        guardOf(key, user, rate),
+        { account: 0, key: general },
+        redis,
+        quiet,
+      )?.(request, user, count) as Promise<void>,
+    );
+  const [more, less, alone] = [fresh(), fresh(), fresh()];
+  expect(await send(more, 50, 5, 40)).toBe('passed');
+  expect(await send(less, 2, 100, 2)).toBe('passed');
+  expect(await send(less, 2, 100, 2)).toBe('rate_limited');
+  expect(await send(alone, 3, 0, 3)).toBe('passed');
+  expect(await send(alone, 3, 0, 3)).toBe('rate_limited');
+  expect(await send(fresh(), null, 0, 1_000)).toBe('passed');
 });

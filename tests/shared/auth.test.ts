@@ -53,6 +53,7 @@ const callerWith = (scopes: readonly Scope[], more: Partial<Caller> = {}): Calle
   scopes: new Set(scopes),
   account: '123',
   operator: null,
+  rate: null,
   ...more,
 });
 const may = (route: string, caller: Caller, params: Record<string, string> = { user_id: '123' }): boolean => {

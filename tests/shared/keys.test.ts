@@ -108,6 +108,8 @@ test.each<[string, Partial<NewKey>, number]>([
   ['a key for metrics', { scopes: ['metrics'], user: null }, 0],
   ['a key for the receipts of one operator', { scopes: ['receipts'], user: null, operator: 'MCI' }, 0],
   ['addresses and networks', { allow: ['127.0.0.1', '10.0.0.0/8', 'fd00::/8'] }, 0],
+  ['a rate of its own', { rate: 50 }, 0],
+  ['a rate that is none', { rate: Number.NaN }, 1],
   ['no scope', { scopes: [] }, 1],
   ['an account that is missing', { user: null }, 1],
   ['an admin for one account', { scopes: ['admin'] }, 1],
