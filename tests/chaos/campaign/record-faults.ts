@@ -1,0 +1,112 @@
+/** What is done to what is stored: records that nobody can read, records that are read again, no room for more. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import postgres from 'postgres';
+import { LANES, PARTITIONS, TOPICS } from '../../../shared/topics.ts';
+import { until } from '../../support/poll.ts';
+import { connectTestKafka } from '../../support/stack-servers.ts';
+import type { Fault } from './fault.ts';
+
+const POISON: readonly (string | Buffer | null)[] = [
+  null,
+  '',
+  'no JSON',
+  '{"id":',
+  '[]',
+  'null',
+  '{"kind":"status"}',
+  '{"id":"x","user_id":1,"attempt":"1"}',
+  '{"transaction_id":"x","amount":1e308}',
+  Buffer.from([0xff, 0xfe, 0x00, 0x80]),
+  '['.repeat(50_000),
+];
+
+const poison: Fault = {
+  kind: 'poison records',
+  targets: ['poison'],
+  run: async ({ direct }, random) => {
+    const producer = connectTestKafka(direct.kafkaBrokers).producer();
+    await producer.connect();
+    try {
+      for (const topic of Object.values(TOPICS)) {
+        const messages = Array.from({ length: 6 }, () => ({
+          value: random.pick(POISON),
+          partition: random.between(0, (PARTITIONS[topic] ?? 1) - 1),
+        }));
+        await producer.send({ topic, messages });
+      }
+    } finally {
+      await producer.disconnect();
+    }
+  },
+};
+
+const REREAD_RECORDS = 2_000;
+
+/** Sets a group that nobody is in so far back in a topic. */
+async function rewind(brokers: string, groupId: string, topic: string): Promise<Map<number, number>> {
+  const admin = connectTestKafka(brokers).admin();
+  await admin.connect();
+  try {
+    const partitions = (await admin.fetchTopicOffsets(topic)).map(({ partition, low, high }) => ({
+      partition,
+      offset: Math.max(Number(low), Number(high) - REREAD_RECORDS),
+    }));
+    await until(
+      `the group ${groupId} is empty`,
+      async () => {
+        const offsets = partitions.map(({ partition, offset }) => ({ partition, offset: String(offset) }));
+        await admin.setOffsets({ groupId, topic, partitions: offsets });
+        return true;
+      },
+      { withinMs: 30_000, everyMs: 500 },
+    );
+    return new Map(partitions.map(({ partition, offset }) => [partition, offset]));
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+const reread: readonly Fault[] = [
+  {
+    kind: 'dispatcher reads topics again',
+    targets: ['dispatcher', 'replica dispatcher', 'kafka', 'link kafka'],
+    run: async ({ services, direct }) => {
+      await services.dispatcher.stop();
+      for (const lane of LANES) await rewind(direct.kafkaBrokers, `jsms-dispatcher-${lane}`, `sms-${lane}`);
+      await rewind(direct.kafkaBrokers, 'jsms-dispatcher-dlq', TOPICS.dlq);
+      await services.dispatcher.ensure();
+    },
+  },
+  {
+    kind: 'report reads topics again',
+    targets: ['report', 'replica report', 'kafka', 'link kafka', 'postgres', 'link postgres'],
+    run: async ({ services, direct }) => {
+      await services.report.stop();
+      const sql = postgres(direct.databaseUrl, { max: 1, onnotice: () => undefined });
+      try {
+        await sql`UPDATE consumer_offsets SET next_offset = greatest(0, next_offset - ${REREAD_RECORDS})`;
+      } finally {
+        await sql.end({ timeout: 5 });
+      }
+      await services.report.ensure();
+    },
+  },
+];
+
+const redisFull: Fault = {
+  kind: 'redis is full',
+  targets: ['redis', 'link redis'],
+  run: async ({ direct }, random) => {
+    const redis = new Redis(direct.redisUrl, { maxRetriesPerRequest: 3 });
+    try {
+      const used = Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]);
+      await redis.config('SET', 'maxmemory', String(used + 50_000));
+      await delay(random.between(2_000, 5_000));
+    } finally {
+      await redis.config('SET', 'maxmemory', '0').finally(() => redis.disconnect());
+    }
+  },
+};
+
+export const RECORD_FAULTS: readonly Fault[] = [poison, ...reread, redisFull];
