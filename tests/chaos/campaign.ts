@@ -12,11 +12,12 @@ import { checkEpoch, kindsOf } from './campaign/check.ts';
 import { atFailpoint } from './campaign/failpoint-faults.ts';
 import { faultsBySeed } from './campaign/faults.ts';
 import { createLoad, type Load } from './campaign/load.ts';
+import { calmOperators } from './campaign/operators.ts';
 import { type Options, readOptions, USAGE } from './campaign/options.ts';
 import { createSchedule, type Schedule } from './campaign/schedule.ts';
 import { addRow, type Result, readResults, tableOf, totalOf, writeResult } from './campaign/table.ts';
 import { complaintsOf } from './campaign/verdict.ts';
-import { calmOperators, openWorld, type World } from './campaign/world.ts';
+import { openWorld, type World } from './campaign/world.ts';
 
 type Run = { world: World; load: Load; schedule: Schedule; result: Result; posted: Map<string, number>; seen: number };
 

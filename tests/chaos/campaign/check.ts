@@ -7,8 +7,9 @@ import type { Audit } from '../../support/api.ts';
 import { readShard, faultsOf as shardFaultsOf } from '../../support/coherence.ts';
 import { until } from '../../support/poll.ts';
 import { faultsOf, type History, type Seen, type Shown, type Told } from '../history.ts';
+import { OPERATORS, type OperatorName, WINDOW } from './operators.ts';
 import type { Window } from './schedule.ts';
-import { OPERATORS, type OperatorName, WINDOW, type World } from './world.ts';
+import type { World } from './world.ts';
 
 export type Epoch = {
   told: readonly Told[];

@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Failpoint } from '../../../shared/failpoint.ts';
 import { until } from '../../support/poll.ts';
 import type { Fault, OnHit } from './fault.ts';
-import { calmOperators, type OperatorName, type ServiceName, type World } from './world.ts';
+import { calmOperators, type OperatorName } from './operators.ts';
+import type { ServiceName, World } from './world.ts';
 
 const HIT_WITHIN_MS = 25_000;
 

@@ -1,7 +1,8 @@
 /** What a fault of the campaign is. */
 import type { Failpoint } from '../../../shared/failpoint.ts';
 import type { Random } from '../../simulation/random.ts';
-import type { OperatorName, World } from './world.ts';
+import type { OperatorName } from './operators.ts';
+import type { World } from './world.ts';
 
 export type Fault = {
   /** The row of the table. */

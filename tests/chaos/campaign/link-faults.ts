@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DialsPatch } from '../../../simulator/index.ts';
 import type { Random } from '../../simulation/random.ts';
 import type { Fault } from './fault.ts';
-import { calmOperators, LINKS, type LinkName, OPERATORS, type OperatorName } from './world.ts';
+import { calmOperators, OPERATORS, type OperatorName } from './operators.ts';
+import { LINKS, type LinkName } from './world.ts';
 
 const operatorNames = Object.keys(OPERATORS) as OperatorName[];
 

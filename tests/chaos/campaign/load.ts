@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../../simulation/random.ts';
 import { newPhone } from '../../support/phones.ts';
 import type { Told } from '../history.ts';
-import { OPERATORS, type World } from './world.ts';
+import { OPERATORS } from './operators.ts';
+import type { World } from './world.ts';
 
 export const ACCOUNTS = ['a', 'b', 'c', 'd', 'e'] as const;
 /** Topped up with nothing: whatever it sends must be refused and leave nothing. */

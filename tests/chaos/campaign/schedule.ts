@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../../simulation/random.ts';
 import { until } from '../../support/poll.ts';
 import type { Fault } from './fault.ts';
-import { type OperatorName, SERVICES, type ServiceName, type World } from './world.ts';
+import type { OperatorName } from './operators.ts';
+import { SERVICES, type ServiceName, type World } from './world.ts';
 
 /** A fault that was: when (epoch milliseconds), and how many messages were accepted under it. */
 export type Window = {

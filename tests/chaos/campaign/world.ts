@@ -2,7 +2,7 @@
  * What the campaign attacks: the four services as processes of their own on a Kafka, Redis and PostgreSQL of their own, the
  * operators' simulator in this process, and a proxy on every way between them.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ownIdentity } from '../../../local/pid-file.ts';
 import { ROOT } from '../../../local/places.ts';
@@ -13,8 +13,8 @@ import { startPostgres } from '../../../local/servers/postgres.ts';
 import { startRedis } from '../../../local/servers/redis.ts';
 import { type LocalServer, lastWords, startServer } from '../../../local/servers/server-process.ts';
 import { type Simulator, start as startSimulator } from '../../../simulator/index.ts';
-import { operatorsSpec } from '../../support/operators-file.ts';
 import { type FaultyProxy, startProxy } from '../../support/proxy.ts';
+import { calmOperators, writeOperators } from './operators.ts';
 import { createUnit, type Unit } from './unit.ts';
 
 export const SERVICES = ['billing', 'gateway', 'dispatcher', 'report'] as const;
@@ -25,15 +25,6 @@ export type ServerName = (typeof SERVERS)[number];
 export type LinkName = (typeof LINKS)[number];
 type Env = Record<string, string>;
 
-/** What follows a lost answer at each operator, and the link to it. */
-export const OPERATORS = {
-  MCI: { policy: 'wait', link: 'smpp', prefix: '912' },
-  MTN: { policy: 'resend', link: 'http', prefix: '935' },
-  Rightel: { policy: 'wait', link: 'http', prefix: '920' },
-} as const;
-export type OperatorName = keyof typeof OPERATORS;
-export const WINDOW = 64;
-
 /** A replica of a service, beside the first one. */
 export type Replica = { readonly url: string; leave(how: 'kill' | 'stop'): Promise<void> };
 
@@ -43,7 +34,7 @@ export type World = {
   readonly services: Readonly<Record<ServiceName, Unit>>;
   readonly servers: Readonly<Record<ServerName, Unit>>;
   readonly links: Readonly<Record<LinkName, FaultyProxy>>;
-  readonly urls: Readonly<Record<ServiceName, string>>;
+  readonly urls: Readonly<Record<'billing' | 'report', string>>;
   /** Where clients may send: the gateway and its replica, while there is one. */
   readonly gateways: readonly string[];
   /** Past the proxies: for asking, whatever is being done to them. */
@@ -68,43 +59,7 @@ const SETTINGS: Env = {
   OUTBOX_MAX: '50000',
 };
 
-function writeOperators(file: string, httpPort: number, smppPort: number): void {
-  const patches = Object.fromEntries(
-    Object.entries(OPERATORS).map(([name, { policy, link }]) => [
-      name,
-      {
-        connector: link,
-        on_unknown: policy,
-        unknown_wait_s: 2,
-        breaker: { failures: 20, open_s: 1, half_open_probes: 3 },
-        // The operators live in a busy process: an answer must not count as lost for being late.
-        ...(link === 'smpp'
-          ? { smpp: { window: WINDOW, connect_timeout_ms: 4_000, response_timeout_ms: 4_000 } }
-          : { http: { window: WINDOW, timeout_ms: 4_000 } }),
-      },
-    ]),
-  );
-  writeFileSync(file, JSON.stringify(operatorsSpec(`http://127.0.0.1:${httpPort}`, patches, smppPort), null, 2));
-}
-
-/** Operators as they are between two faults; all of them when none is named. */
-export function calmOperators(simulator: Simulator, ...only: readonly OperatorName[]): void {
-  const names = only.length > 0 ? only.map((name) => name.toLowerCase()) : simulator.names;
-  for (const name of names) {
-    const receipts = name === 'mci' ? { mode: 'deliver' as const, delay_ms: 100, share_missing: 0.5 } : {};
-    simulator.dials(name, {
-      rules: [],
-      throttle_tps: 0,
-      freeze: false,
-      accept_connections: true,
-      drop_after_n: 0,
-      dedupe: name === 'mtn',
-      latency_ms: 5,
-      latency_jitter_ms: 10,
-      receipts,
-    });
-  }
-}
+const urlAt = (port: number): string => `http://127.0.0.1:${port}`;
 
 const isReady = (url: string): Promise<boolean> =>
   fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(2_000) }).then(
@@ -112,32 +67,19 @@ const isReady = (url: string): Promise<boolean> =>
     () => false,
   );
 
-type Opened = { services: Record<ServiceName, Unit>; servers: Record<ServerName, Unit> };
+/** By service its HTTP door, by server its door behind the proxy, and billing's gRPC door. */
+type Ports = Record<ServiceName | ServerName | 'grpc', number>;
 
-/** Starts everything in a temporary folder; what was started ends with this process, even by SIGKILL. */
-export async function openWorld(say: (line: string) => void, defer: (cleanUp: () => unknown) => void): Promise<World> {
-  const dir = temporaryDir();
-  endWithProcess(dir);
-  defer(() => rmSync(dir, { recursive: true, force: true }));
-  const owner = ownIdentity();
-  const simulator = await startSimulator({ httpPort: 0, smppPort: 0, recordsMax: RECORDS_MAX });
-  defer(() => simulator.close());
-  calmOperators(simulator);
+async function takePorts(): Promise<Ports> {
+  const ports: Partial<Ports> = {};
+  for (const name of [...SERVICES, ...SERVERS, 'grpc'] as const) ports[name] = await freePort();
+  return ports as Ports;
+}
 
-  const ports = {
-    kafka: await freePort(),
-    redis: await freePort(),
-    postgres: await freePort(),
-    billing: await freePort(),
-    grpc: await freePort(),
-    gateway: await freePort(),
-    dispatcher: await freePort(),
-    report: await freePort(),
-  };
-  /** Connections to billing go to the one and its replica in turn. */
-  const billings = [ports.grpc];
+/** @param billings gRPC doors of billing; connections go to each in turn */
+async function openLinks(ports: Ports, simulator: Simulator, billings: readonly number[]): Promise<World['links']> {
   let turn = 0;
-  const links: Record<LinkName, FaultyProxy> = {
+  return {
     kafka: await startProxy(ports.kafka),
     redis: await startProxy(ports.redis),
     postgres: await startProxy(ports.postgres),
@@ -145,54 +87,51 @@ export async function openWorld(say: (line: string) => void, defer: (cleanUp: ()
     smpp: await startProxy(simulator.smppPort),
     http: await startProxy(simulator.httpPort),
   };
-  for (const link of Object.values(links)) defer(() => link.close());
+}
 
-  say('Starting Kafka, Redis and PostgreSQL …');
-  /** The first start makes the server; from then on it is started again with its data. */
-  const serverUnit = (name: ServerName, open: () => Promise<LocalServer>): Unit => {
-    let server: LocalServer | null = null;
-    return createUnit(name, async () => {
-      if (server === null) server = await open();
-      else await server.restart();
-      return server;
-    });
-  };
-  const servers: Opened['servers'] = {
-    kafka: serverUnit('kafka', () =>
-      startKafka({ dir, owner, port: ports.kafka, advertisedPort: links.kafka.port, heapMb: 512 }),
-    ),
-    redis: serverUnit('redis', () => startRedis({ dir, owner, port: ports.redis })),
-    postgres: serverUnit('postgres', () => startPostgres({ dir, owner, port: ports.postgres })),
-  };
-  for (const server of Object.values(servers)) defer(() => server.kill());
-  await Promise.all(Object.values(servers).map((server) => server.start()));
+/** The first start makes the server; from then on it is started again with its data. */
+function serverUnit(name: ServerName, open: () => Promise<LocalServer>): Unit {
+  let server: LocalServer | null = null;
+  return createUnit(name, async () => {
+    if (server === null) server = await open();
+    else await server.restart();
+    return server;
+  });
+}
 
-  const operatorsFile = join(dir, 'operator.json');
-  writeOperators(operatorsFile, links.http.port, links.smpp.port);
-  const urls = Object.fromEntries(SERVICES.map((name) => [name, `http://127.0.0.1:${ports[name]}`])) as World['urls'];
-  const settings: Env = {
-    ...Object.fromEntries(
-      ['PATH', 'HOME', 'TMPDIR', 'LANG'].flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
-    ),
+/** Every setting is spelled out: nothing of a person's own environment may change the run. */
+function settingsOf(dir: string, ports: Ports, links: World['links'], operatorsFile: string): Env {
+  const own: Env = {};
+  for (const name of ['PATH', 'HOME', 'TMPDIR', 'LANG']) {
+    const value = process.env[name];
+    if (value !== undefined) own[name] = value;
+  }
+  return {
+    ...own,
     ...SETTINGS,
     BILLING_HTTP_PORT: String(ports.billing),
     BILLING_GRPC_PORT: String(ports.grpc),
     BILLING_GRPC_URL: `127.0.0.1:${links.grpc.port}`,
     GATEWAY_HTTP_PORT: String(ports.gateway),
-    GATEWAY_URL: urls.gateway,
+    GATEWAY_URL: urlAt(ports.gateway),
     DISPATCHER_HTTP_PORT: String(ports.dispatcher),
     REPORT_HTTP_PORT: String(ports.report),
-    REPORT_URL: urls.report,
+    REPORT_URL: urlAt(ports.report),
     KAFKA_BROKERS: `127.0.0.1:${links.kafka.port}`,
     REDIS_URL: `redis://127.0.0.1:${links.redis.port}`,
     DATABASE_URL: `postgres://jsms:jsms@127.0.0.1:${links.postgres.port}/jsms`,
     OPERATORS_FILE: operatorsFile,
     DATA_DIR: join(dir, 'services'),
   };
-  mkdirSync(settings.DATA_DIR as string, { recursive: true });
+}
 
-  const launch = (name: string, service: ServiceName, port: number, own: Env): Promise<LocalServer> => {
-    const url = `http://127.0.0.1:${port}`;
+/** Starts a process of a service. */
+type Launch = (name: string, service: ServiceName, port: number, own: Env) => Promise<LocalServer>;
+
+const launchIn =
+  (dir: string, settings: Env): Launch =>
+  (name, service, port, own) => {
+    const url = urlAt(port);
     const preload = own.CLOCK_JUMP_FILE === undefined ? [] : ['--preload', CLOCK];
     return startServer({
       name,
@@ -210,52 +149,91 @@ export async function openWorld(say: (line: string) => void, defer: (cleanUp: ()
       stopSignal: 'SIGTERM',
       graceMs: GRACE_MS,
       readyWithinMs: READY_WITHIN_MS,
-      owner,
+      owner: ownIdentity(),
     });
   };
-  const services = Object.fromEntries(
-    SERVICES.map((name) => [name, createUnit(name, (env) => launch(name, name, ports[name], env))]),
-  ) as Opened['services'];
-  for (const service of Object.values(services)) defer(() => service.kill());
-  say('Starting the services …');
-  await services.billing.start();
-  await Promise.all([services.gateway.start(), services.dispatcher.start(), services.report.start()]);
 
-  const gateways = [urls.gateway];
+/** @param gateways, billings take the new one in while it is there */
+function replicator(launch: Launch, gateways: string[], billings: number[]): World['replicate'] {
   let replicas = 0;
-  const replicate = async (service: ServiceName): Promise<Replica> => {
+  const without = <T>(list: T[], one: T): void => {
+    if (list.includes(one)) list.splice(list.indexOf(one), 1);
+  };
+  return async (service) => {
     const port = await freePort();
     const grpcPort = await freePort();
-    const url = `http://127.0.0.1:${port}`;
+    const url = urlAt(port);
     const own: Env = { [`${service.toUpperCase()}_HTTP_PORT`]: String(port), BILLING_GRPC_PORT: String(grpcPort) };
-    // Only billing opens a gRPC door; the others find it by its address.
     const server = await launch(`${service}-${++replicas}`, service, port, own);
     if (service === 'gateway') gateways.push(url);
     if (service === 'billing') billings.push(grpcPort);
-    const without = <T>(list: T[], one: T): void => void list.splice(list.indexOf(one) >>> 0, 1);
     return {
       url,
       leave: async (how) => {
-        if (service === 'gateway') without(gateways, url);
-        if (service === 'billing') without(billings, grpcPort);
+        without(gateways, url);
+        without(billings, grpcPort);
         await server[how]();
       },
     };
   };
+}
+
+/** Starts everything in a temporary folder; what was started ends with this process, even by SIGKILL. */
+export async function openWorld(say: (line: string) => void, defer: (cleanUp: () => unknown) => void): Promise<World> {
+  const dir = temporaryDir();
+  endWithProcess(dir);
+  defer(() => rmSync(dir, { recursive: true, force: true }));
+  const simulator = await startSimulator({ httpPort: 0, smppPort: 0, recordsMax: RECORDS_MAX });
+  defer(() => simulator.close());
+  calmOperators(simulator);
+  const ports = await takePorts();
+  const billings = [ports.grpc];
+  const links = await openLinks(ports, simulator, billings);
+  for (const link of Object.values(links)) defer(() => link.close());
+
+  say('Starting Kafka, Redis and PostgreSQL …');
+  const owner = ownIdentity();
+  const advertisedPort = links.kafka.port;
+  const servers = {
+    kafka: serverUnit('kafka', () => startKafka({ dir, owner, port: ports.kafka, advertisedPort, heapMb: 512 })),
+    redis: serverUnit('redis', () => startRedis({ dir, owner, port: ports.redis })),
+    postgres: serverUnit('postgres', () => startPostgres({ dir, owner, port: ports.postgres })),
+  };
+  for (const server of Object.values(servers)) defer(() => server.kill());
+  await Promise.all(Object.values(servers).map((server) => server.start()));
+
+  say('Starting the services …');
+  const operatorsFile = join(dir, 'operator.json');
+  writeOperators(operatorsFile, links.http.port, links.smpp.port);
+  const settings = settingsOf(dir, ports, links, operatorsFile);
+  mkdirSync(settings.DATA_DIR as string, { recursive: true });
+  const launch = launchIn(dir, settings);
+  const unit = (name: ServiceName): Unit => createUnit(name, (env) => launch(name, name, ports[name], env));
+  const services = {
+    billing: unit('billing'),
+    gateway: unit('gateway'),
+    dispatcher: unit('dispatcher'),
+    report: unit('report'),
+  };
+  for (const service of Object.values(services)) defer(() => service.kill());
+  await services.billing.start();
+  await Promise.all([services.gateway.start(), services.dispatcher.start(), services.report.start()]);
+
+  const gateways = [urlAt(ports.gateway)];
   return {
     dir,
     simulator,
     services,
     servers,
     links,
-    urls,
+    urls: { billing: urlAt(ports.billing), report: urlAt(ports.report) },
     gateways,
     direct: {
       redisUrl: `redis://127.0.0.1:${ports.redis}`,
       databaseUrl: `postgres://jsms:jsms@127.0.0.1:${ports.postgres}/jsms`,
       kafkaBrokers: settings.KAFKA_BROKERS as string,
     },
-    replicate,
+    replicate: replicator(launch, gateways, billings),
     wordsOf: (service) => lastWords(join(dir, 'logs', `${service}.log`)),
   };
 }
