@@ -10,6 +10,8 @@ export type Gate = {
    * @param measured they stood in the queue and were held: what is refused for itself says nothing of it
    */
   leave(messages: number, since: number, measured: boolean): void;
+  /** Whether `enter` would throw now. */
+  readonly full: boolean;
   /** How many may wait at once, at the moment. */
   readonly limit: number;
   readonly waiting: number;
@@ -31,12 +33,18 @@ const RISE = 1.125;
  * that is worked off in time is not.
  *
  * @param targetMs how long a message may wait for its hold
- * @param max the limit where nothing is late
+ * @param max the limit never rises above it
+ * @param first the limit at the start: a flood that nobody has seen coming is taken in up to it
  * @param now monotonic milliseconds
  */
-export function openGate(targetMs: number, max: number, now: () => number = () => performance.now()): Gate {
+export function openGate(
+  targetMs: number,
+  max: number,
+  first: number = max,
+  now: () => number = () => performance.now(),
+): Gate {
   const floor = Math.min(FLOOR, max);
-  let limit = max;
+  let limit = Math.min(first, max);
   let waiting = 0;
   let reached = false;
   let done = 0;
@@ -81,6 +89,11 @@ export function openGate(targetMs: number, max: number, now: () => number = () =
       if ((measured || waited > targetMs) && waited < quickest) quickest = waited;
       if (at - windowBegan >= WINDOW_MS) thinkOver(at);
     },
+    get full() {
+      if (waiting < limit) return false;
+      reached = true;
+      return true;
+    },
     get limit() {
       return limit;
     },
@@ -90,5 +103,17 @@ export function openGate(targetMs: number, max: number, now: () => number = () =
   };
 }
 
-/** One for each queue: a flood of campaigns refuses no one-time password. */
-export type Gates = { express: Gate; normal: Gate };
+/** A flood of campaigns refuses no one-time password, and requests of a thousand messages are no flood of requests. */
+export type Gates = { express: Gate; normal: Gate; batch: Gate };
+
+/** The limit at the start for single messages: about a second's. */
+const FIRST = 2_000;
+
+/** The gates of one gateway, all open. */
+export function openGates(targetMs: number, max: number): Gates {
+  return {
+    express: openGate(targetMs, max, FIRST),
+    normal: openGate(targetMs, max, FIRST),
+    batch: openGate(targetMs, max),
+  };
+}

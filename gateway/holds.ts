@@ -14,8 +14,8 @@ import { errorFields, type Log } from '../shared/log.ts';
 
 const DEADLINE_MS = 3_000;
 const FLUSH_AFTER_MS = 500;
-/** Messages of one Hold call. */
-const BATCH_MAX = 1_000;
+/** Messages of one Hold call; a batch of more goes alone. Larger ones are hardly cheaper, and a one-time password waits behind them. */
+const BATCH_MAX = 256;
 const PRODUCED_PER_CALL_MAX = 5_000;
 
 export type Holds = {

@@ -203,7 +203,7 @@ export function gatewayDoor(
       '/send/batch',
       async ({ body, headers, set, request }) => {
         const { user_id, messages } = body;
-        const since = gates.normal.enter(messages.length);
+        const since = gates.batch.enter(messages.length);
         let held = false;
         try {
           if (admit !== null) await admit(request, user_id, messages.length);
@@ -214,7 +214,7 @@ export function gatewayDoor(
           if (replayed) set.headers[REPLAYED] = 'true';
           return answer;
         } finally {
-          gates.normal.leave(messages.length, since, held);
+          gates.batch.leave(messages.length, since, held);
         }
       },
       {

@@ -15,7 +15,8 @@ import type { AcceptDeps } from './accept.ts';
 import { ACCESS } from './access.ts';
 import { openAdmission } from './admission.ts';
 import { type Config, settings } from './config.ts';
-import { openGate } from './gate.ts';
+import { refuseEarly } from './early.ts';
+import { openGates } from './gate.ts';
 import { openHolds } from './holds.ts';
 import { gatewayDoor } from './http.ts';
 import { openProduction, startRelay } from './production.ts';
@@ -83,11 +84,11 @@ export async function start(config: Config, scope: Scope, log: Log) {
   metrics.gauge('inflight_messages', 'messages on their way to a hold', [], (gauge) =>
     gauge.set(deps.inflight.messages),
   );
-  const room = () => openGate(config.HOLD_WAIT_MS, config.INFLIGHT_MAX);
-  const gates = { express: room(), normal: room() };
-  metrics.gauge('admission_limit_messages', 'messages that may wait for their hold at once', ['type'], (gauge) => {
-    for (const [type, gate] of Object.entries(gates)) gauge.set({ type }, gate.limit);
+  const gates = openGates(config.HOLD_WAIT_MS, config.INFLIGHT_MAX);
+  metrics.gauge('admission_limit_messages', 'messages that may wait for their hold at once', ['gate'], (gauge) => {
+    for (const [name, gate] of Object.entries(gates)) gauge.set({ gate: name }, gate.limit);
   });
+  const refused = metrics.counter('refused_early_total', 'sends refused for want of room before they were read whole');
   const health = async () => {
     const reached = await billing.ready(200).then(
       () => true,
@@ -115,7 +116,10 @@ export async function start(config: Config, scope: Scope, log: Log) {
     admit,
   );
   const { tls } = credentials;
-  const http = listen(door, config.HOST, config.GATEWAY_HTTP_PORT, 'GATEWAY_HTTP_PORT', { guard, tls });
+  const http = listen(door, config.HOST, config.GATEWAY_HTTP_PORT, 'GATEWAY_HTTP_PORT', {
+    ...{ guard, tls },
+    first: refuseEarly(gates, refused),
+  });
   scope.defer('http', () => http.stop());
   log.info('ready', { http: http.port });
   return { httpPort: http.port };

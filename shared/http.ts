@@ -7,7 +7,7 @@ import { AppError, ERROR_CODES, ERRORS, type ErrorCode, type FieldError, toAppEr
 import { newId } from './id.ts';
 import { errorFields, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { type ServeOptions, type Server, serve } from './runtime.ts';
+import { type Peer, type ServeOptions, type Server, serve } from './runtime.ts';
 import { swaggerFile, swaggerPage } from './swagger-ui.ts';
 
 /** The largest body in bytes; a batch of 1,000 texts of ten pages fits. */
@@ -286,13 +286,19 @@ function watchDoor(door: Elysia, guard: Guard): void {
     });
 }
 
+/**
+ * Sees a request before the door does. Null: it goes on as it is, at no cost. Else an answer, or a request in its place where its
+ * body was read.
+ */
+export type First = (request: Request) => Promise<Response | Request> | null;
+
 /** Listens; throws one clear sentence when the port is taken. */
 export function listen(
   app: { fetch: (request: Request) => Response | Promise<Response> },
   host: string,
   port: number,
   portSetting: string,
-  { guard = null, ...rest }: { guard?: Guard | null } & Pick<ServeOptions, 'tls' | 'idleS'> = {},
+  { guard = null, first, ...rest }: { guard?: Guard | null; first?: First } & Pick<ServeOptions, 'tls' | 'idleS'> = {},
 ): Server {
   const options: ServeOptions = { hostname: host, port, bodyMaxBytes: RUNTIME_BODY_MAX_BYTES, ...rest };
   const net = nets.get(app);
@@ -301,10 +307,15 @@ export function listen(
     return net && response instanceof Promise ? response.catch((thrown) => net(thrown, request)) : response;
   };
   try {
-    if (guard === null) return serve(answer, options);
-    return serve((request, peer) => {
-      guard.seen(request, peer);
+    const pass = (request: Request, peer: Peer): Response | Promise<Response> => {
+      guard?.seen(request, peer);
       return answer(request);
+    };
+    if (first === undefined) return serve(guard === null ? answer : pass, options);
+    return serve((request, peer) => {
+      const early = first(request);
+      if (early === null) return pass(request, peer);
+      return early.then((found) => (found instanceof Response ? found : pass(found, peer)));
     }, options);
   } catch (thrown) {
     throw new Error(`${host}:${port} cannot be listened on (is it taken?); set ${portSetting} to a free port`, {

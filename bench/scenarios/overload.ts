@@ -9,7 +9,7 @@ import { checkBooks } from '../check.ts';
 import { drained, finalCount } from '../drain.ts';
 import { type LoadResult, SERIAL, type Shot } from '../load/plan.ts';
 import { startLoad } from '../load-process.ts';
-import { planOf, refusalFigures, send } from '../measure.ts';
+import { costFigures, planOf, readCost, refusalFigures, send } from '../measure.ts';
 import { sendShots } from '../shots.ts';
 import { PARTS } from '../stack.ts';
 import { rounded } from '../statistics.ts';
@@ -109,12 +109,14 @@ export async function overload(bench: Bench): Promise<Run[]> {
   const memoryBefore = memoryOf(bench);
 
   bench.say(`overload: twice of it (${rounded(peakPerS * 2, 0)}/s) for ${seconds} s …`);
+  const costBefore = await readCost(bench);
   let on = true;
   const watching = watchMemory(bench, () => on);
   const reading = readRefusals(bench, normal[0] as Shot, () => on);
   const [flood, passwords] = await together(peakPerS * 2, FLOOD_CONNECTIONS_MAX).finally(() => {
     on = false;
   });
+  const costAfter = await readCost(bench);
   const [memoryMost, refusals] = await Promise.all([watching, reading]);
   const { accepted } = refusals;
   bench.books.add({ accepted, acceptedRials: accepted * (normal[0]?.rials ?? 0), lost: 0 }, 1);
@@ -125,6 +127,7 @@ export async function overload(bench: Bench): Promise<Run[]> {
   for (const status of Object.keys({ ...flood.statuses, ...passwords.statuses })) {
     if (!['202', '429', '503'].includes(status)) violations.push(`something was answered with ${status}`);
   }
+  const { cpu_us, cpu_us_apart } = costFigures(costBefore, costAfter, flood.accepted + passwords.accepted);
   const goodput = perSecond(flood) + perSecond(passwords);
   const figures: Figures = {
     peak_accepted_per_s: rounded(peakPerS, 0),
@@ -147,6 +150,8 @@ export async function overload(bench: Bench): Promise<Run[]> {
     express_p99_ms_overloaded: rounded(passwords.latencyMs.p99, 1),
     express_p99_times_calm: rounded(passwords.latencyMs.p99 / calm.latencyMs.p99, 1),
     recovered_after_s: Number.isNaN(recoveredS) ? `not within ${RECOVERED_WITHIN_S}` : rounded(recoveredS, 1),
+    ...(cpu_us ? { cpu_us } : {}),
+    ...(cpu_us_apart ? { cpu_us_apart } : {}),
     memory_mb_before: memoryBefore,
     memory_mb_most: memoryMost,
   };

@@ -9,7 +9,12 @@ const MAX = 20_000;
  * A door in front of a single queue, by a clock of its own: so many messages come and so many are done in each millisecond.
  * Answers what was taken, refused and how long the last one that was done had waited.
  */
-function flood(comesPerS: number, donePerS: number, seconds: number, gate = openGate(TARGET_MS, MAX, () => clock.ms)) {
+function flood(
+  comesPerS: number,
+  donePerS: number,
+  seconds: number,
+  gate = openGate(TARGET_MS, MAX, MAX, () => clock.ms),
+) {
   const queue: number[] = [];
   const seen = { taken: 0, refused: 0, done: 0, waitedMs: 0, waitingMost: 0 };
   let credit = 0;
@@ -43,7 +48,7 @@ test('what is done in time is never refused, however much it is', () => {
 });
 
 test('a burst that is worked off within the target is taken whole', () => {
-  const gate = openGate(TARGET_MS, MAX, () => clock.ms);
+  const gate = openGate(TARGET_MS, MAX, MAX, () => clock.ms);
   const burst = flood(20_000, 10_000, 0.4, gate);
   expect(burst.refused).toBe(0);
 });
@@ -76,7 +81,7 @@ test('a limit that was brought down is never below what one call to billing take
 });
 
 test('a large batch passes where there is any room, and counts whole', () => {
-  const gate = openGate(TARGET_MS, 1_000, () => clock.ms);
+  const gate = openGate(TARGET_MS, 1_000, MAX, () => clock.ms);
   const since = gate.enter(1_000);
   expect(gate.waiting).toBe(1_000);
   expect(() => gate.enter(1)).toThrow(AppError);
@@ -86,7 +91,7 @@ test('a large batch passes where there is any room, and counts whole', () => {
 });
 
 test('refusals that come at once do not hide that the others wait, and answers that never came show it', () => {
-  const gate = openGate(TARGET_MS, MAX, () => clock.ms);
+  const gate = openGate(TARGET_MS, MAX, MAX, () => clock.ms);
   const old = Array.from({ length: 2_000 }, () => gate.enter(1));
   clock.ms += 3_000;
   gate.leave(1, gate.enter(1), false);
