@@ -21,6 +21,9 @@ import { openWorld, type World } from './campaign/world.ts';
 
 type Run = { world: World; load: Load; schedule: Schedule; result: Result; posted: Map<string, number>; seen: number };
 
+/** A failpoint that the schedule did not reach gets so many turns of its own before it fails the run. */
+const MISSED_TRIES = 3;
+
 const seconds = (ms: number): string => (ms / 1_000).toFixed(0);
 
 /** Faults and load until the time is over or the command is stopped; a failpoint that is still missing gets its turn last. */
@@ -68,7 +71,8 @@ async function campaign(run: Run, options: Options, signal: AbortSignal): Promis
     // A last piece that is too short for anything is the last but one's.
     const piece = left < options.checkEveryMs * 1.5 ? left : options.checkEveryMs;
     await attack(run, piece, signal);
-    if (end - performance.now() < 1_000 && !signal.aborted) {
+    const isLast = end - performance.now() < 1_000;
+    for (let tries = isLast ? MISSED_TRIES : 0; tries > 0 && !signal.aborted; tries--) {
       const missing = FAILPOINTS.filter((name) => !result.failpoints[name]);
       await schedule.runAll(missing.map((name) => atFailpoint(name, onHit(result))));
     }
