@@ -134,7 +134,7 @@ test('a message that was sent again after an unknown and then refused is refunde
       if (outcome === Outcome.REJECTED) break;
     }
     sweep();
-    const failed = (await finals(id)).at(-1);
+    const failed = await until('its end came by Kafka', () => statuses(id).find(({ status }) => status === 'failed'));
     expect(failed).toMatchObject({
       status: 'failed',
       error: 'refused',
