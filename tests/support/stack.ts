@@ -10,8 +10,10 @@ import { freePort } from '../../local/ports.ts';
 import { endWithProcess, temporaryDir } from '../../local/servers/all.ts';
 import { type LocalServer, lastWords, startServer } from '../../local/servers/server-process.ts';
 import type { Failpoint } from '../../shared/failpoint.ts';
+import { fetchTrusting } from '../../shared/runtime.ts';
 import { type Simulator, start as startSimulator } from '../../simulator/index.ts';
 import { type Accepted, type Api, createApi, FINAL, type Message, type SendBody, type Urls } from './api.ts';
+import { AUTHORITY, OWN } from './certificates.ts';
 import { type OperatorPatches, type OperatorsSpec, operatorsSpec } from './operators-file.ts';
 import { until } from './poll.ts';
 import { type StackServers, startStackServers } from './stack-servers.ts';
@@ -32,6 +34,8 @@ export type StackOptions = {
   ownKafka?: boolean;
   /** A PostgreSQL of its own, likewise. */
   ownPostgres?: boolean;
+  /** Every door speaks TLS with the tests' certificate; `call` and its like speak plainly and reach none of them. */
+  tls?: boolean;
 };
 
 export type LogLine = { time: string; level: string; service: string; event: string } & Record<string, unknown>;
@@ -107,11 +111,24 @@ async function portsEnv(): Promise<Env> {
   return env;
 }
 
+const trusting = fetchTrusting(AUTHORITY);
+
 const isReady = (url: string): Promise<boolean> =>
-  fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(2_000) }).then(
+  (url.startsWith('https:') ? trusting : fetch)(`${url}/health/ready`, { signal: AbortSignal.timeout(2_000) }).then(
     ({ status }) => status === 200,
     () => false,
   );
+
+/** The settings of doors that speak TLS, and its files. */
+function tlsEnv(dir: string): Env {
+  const files = { TLS_CERT_FILE: OWN.cert, TLS_KEY_FILE: OWN.key, TLS_CA_FILE: AUTHORITY };
+  const env: Env = {};
+  for (const [name, pem] of Object.entries(files)) {
+    env[name] = join(dir, `${name.toLowerCase()}.pem`);
+    writeFileSync(env[name], pem, { mode: 0o600 });
+  }
+  return env;
+}
 
 type Running = { close(): Promise<void> };
 /** Under this name, so that a file loaded anew (`bun test --isolate`) finds what an earlier one left running. */
@@ -148,20 +165,22 @@ async function openStack(
   dir: string,
   simulator: Simulator,
   servers: StackServers,
-  { operators: patches = {}, env = {}, services = SERVICES, runtime = 'bun' }: StackOptions,
+  { operators: patches = {}, env = {}, services = SERVICES, runtime = 'bun', tls = false }: StackOptions,
 ): Promise<Stack> {
   const ports = await portsEnv();
   const operatorsFile = join(dir, 'operator.json');
   let operators = operatorsSpec(simulator.httpUrl, patches, simulator.smppPort);
   const writeOperators = (spec: unknown): void => writeFileSync(operatorsFile, JSON.stringify(spec, null, 2));
   writeOperators(operators);
-  const urlOf = (service: ServiceName): string => `http://127.0.0.1:${ports[PORTS[service][0] as string]}`;
+  const urlOf = (service: ServiceName): string =>
+    `http${tls ? 's' : ''}://127.0.0.1:${ports[PORTS[service][0] as string]}`;
   const urls = Object.fromEntries(SERVICES.map((service) => [service, urlOf(service)])) as Urls;
   const settings: Env = {
     ...plainEnv(),
     ...FAST,
     ...ports,
-    BILLING_GRPC_URL: `127.0.0.1:${ports.BILLING_GRPC_PORT}`,
+    ...(tls ? tlsEnv(dir) : {}),
+    BILLING_GRPC_URL: `${tls ? 'grpcs://' : ''}127.0.0.1:${ports.BILLING_GRPC_PORT}`,
     REPORT_URL: urls.report,
     GATEWAY_URL: urls.gateway,
     KAFKA_BROKERS: servers.kafkaBrokers,
