@@ -13,6 +13,10 @@ export type CoalesceOptions<I> = {
   overlapMs?: number;
   /** The most batches in flight at once. */
   inflightMax?: number;
+  /** From the start of one batch to the next at least, where a batch costs by itself; what comes after a quiet time goes at once. */
+  paceMs?: number;
+  /** An item that the pace does not hold up, and with it whatever waits. */
+  urgent?: (item: I) => boolean;
 };
 
 export type Coalescer<I, O> = {
@@ -29,12 +33,14 @@ type Waiting<I, O> = { item: I; resolve: (value: O) => void; reject: (reason: un
  * @param work does one batch; answers one result per item, in order. When it rejects, each item of that batch rejects.
  */
 export function coalesce<I, O>(work: (items: I[]) => Promise<O[]>, options: CoalesceOptions<I>): Coalescer<I, O> {
-  const { batchMax, weigh, overlapMs = 50, inflightMax = 4 } = options;
+  const { batchMax, weigh, overlapMs = 50, inflightMax = 4, paceMs = 0, urgent } = options;
   let queue: Waiting<I, O>[] = [];
   let inflight = 0;
-  let startedAt = 0;
+  let startedAt = Number.NEGATIVE_INFINITY;
   let scheduled = false;
   let overlapTimer: ReturnType<typeof setTimeout> | null = null;
+  let paceTimer: ReturnType<typeof setTimeout> | null = null;
+  let hurried = false;
   let idlers: (() => void)[] = [];
 
   const take = (): Waiting<I, O>[] => {
@@ -82,8 +88,18 @@ export function coalesce<I, O>(work: (items: I[]) => Promise<O[]>, options: Coal
   const pump = (): void => {
     if (queue.length === 0) return;
     const age = performance.now() - startedAt;
+    if (inflight === 0 && age < paceMs && !hurried) {
+      paceTimer ??= setTimeout(() => {
+        paceTimer = null;
+        pump();
+      }, paceMs - age);
+      return;
+    }
     if (inflight === 0 || (age >= overlapMs && inflight < inflightMax)) {
-      void start(take());
+      const batch = take();
+      // What a full batch leaves behind may hold the item in a hurry.
+      hurried &&= queue.length > 0;
+      void start(batch);
     }
     if (queue.length > 0 && inflight < inflightMax && overlapTimer === null) {
       overlapTimer = setTimeout(() => {
@@ -96,7 +112,8 @@ export function coalesce<I, O>(work: (items: I[]) => Promise<O[]>, options: Coal
   const add = (item: I): Promise<O> =>
     new Promise<O>((resolve, reject) => {
       queue.push({ item, resolve, reject });
-      if (scheduled) return;
+      if (urgent?.(item)) hurried = true;
+      if (scheduled || (paceTimer !== null && !hurried)) return;
       if (inflight > 0) return void (overlapTimer === null && pump());
       // What arrives in the same turn of the event loop joins the first batch.
       scheduled = true;

@@ -24,6 +24,8 @@ const CONNECT_WITHIN_MS = 60_000;
 /** A consumer that finds no coordinator of its group tries again for so long; then its process ends, and is started anew. */
 const REJOIN_WITHIN_MS = 300_000;
 const REJOIN_EVERY_MS = 500;
+/** Between two requests of a producer at least, unless express is in it: Kafka costs by the request. */
+const PRODUCE_EVERY_MS = 25;
 /** A batch's records in bytes: below the broker's limit of 1 MB for a record batch. */
 const PRODUCE_BATCH_BYTES = 700_000;
 
@@ -260,6 +262,8 @@ function createProducer(producer: KafkaProducer, partitionsOf: (topic: string) =
     weigh: ({ value }) => value.length * 3 + 100,
     overlapMs: 50,
     inflightMax: 4,
+    paceMs: PRODUCE_EVERY_MS,
+    urgent: ({ topic }) => topic === TOPICS.express,
   });
   return {
     send: async (record) => void (await send(record)),

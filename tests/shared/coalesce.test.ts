@@ -1,10 +1,10 @@
 import { expect, test } from 'bun:test';
-import { coalesce } from '../../shared/coalesce.ts';
+import { type CoalesceOptions, coalesce } from '../../shared/coalesce.ts';
 
 type Call = { items: number[]; finish: () => void; fail: (reason: Error) => void };
 
 /** A worker whose batches end when the test says so. */
-function rig(options: { batchMax: number; overlapMs?: number; inflightMax?: number; weigh?: (n: number) => number }) {
+function rig(options: CoalesceOptions<number>) {
   const calls: Call[] = [];
   const add = coalesce<number, number>(
     (items) =>
@@ -112,4 +112,50 @@ test('idle resolves when nothing waits and nothing is in flight', async () => {
   calls[1]?.finish();
   await waited;
   expect(await Promise.all(answers)).toEqual([10, 20]);
+});
+
+test('a pace keeps batches apart, and a lone item after a quiet time pays nothing for it', async () => {
+  const { add, calls } = rig({ batchMax: 10, paceMs: 60 });
+  const began = performance.now();
+  const first = add(1);
+  await turns();
+  expect(calls.map(({ items }) => items)).toEqual([[1]]);
+  calls[0]?.finish();
+  await first;
+  const rest = [add(2), add(3)];
+  await turns();
+  expect(calls.length).toBe(1);
+  while (calls.length === 1) await turn();
+  expect(performance.now() - began).toBeGreaterThanOrEqual(59);
+  expect(calls[1]?.items).toEqual([2, 3]);
+  calls[1]?.finish();
+  await Promise.all(rest);
+});
+
+test('an urgent item is not held up by the pace, and takes along what waits', async () => {
+  const { add, calls } = rig({ batchMax: 10, paceMs: 60_000, urgent: (n) => n >= 100 });
+  const first = add(1);
+  await turns();
+  calls[0]?.finish();
+  await first;
+  const rest = [add(2), add(100)];
+  await turns();
+  expect(calls[1]?.items).toEqual([2, 100]);
+  calls[1]?.finish();
+  await Promise.all(rest);
+  // The hurry ends with its item.
+  void add(3);
+  await turns();
+  expect(calls.length).toBe(2);
+});
+
+test('an urgent item that a full batch leaves behind goes right after it', async () => {
+  const { add, calls } = rig({ batchMax: 2, paceMs: 60_000, urgent: (n) => n >= 100 });
+  const all = [add(1), add(2), add(100)];
+  await turns();
+  calls[0]?.finish();
+  await turns();
+  calls[1]?.finish();
+  await Promise.all(all);
+  expect(calls.map(({ items }) => items)).toEqual([[1, 2], [100]]);
 });
