@@ -176,7 +176,8 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
     const dueInMs = gathering.dueInMs();
     if (dueInMs === null || closing) return;
     // What it rejects with when the consumer closes is told to whoever closes.
-    patience = setTimeout(() => void write(null).catch(() => undefined), dueInMs);
+    const pauseMs = Math.max(dueInMs, nextWriteAt - performance.now());
+    patience = setTimeout(() => void write(null).catch(() => undefined), pauseMs);
   };
 
   const stream: Stream = await kafka.stream({
@@ -188,9 +189,10 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
     onBatch: async ({ topic, partition, records, done }) => {
       const nowMs = writer.now();
       const facts = records.map(({ offset, value }) => readFact({ topic, partition, offset }, value, nowMs));
+      await write({ topic, partition, facts, done });
+      // Waited after the write and not before it: what the next write takes is then read right before it.
       const gatherMs = nextWriteAt - performance.now();
       if (gatherMs > 0) await delay(gatherMs);
-      await write({ topic, partition, facts, done });
     },
     onAssigned: async (assigned) => {
       assignment += 1;
