@@ -23,7 +23,7 @@ import { failpoint } from '../shared/failpoint.ts';
 import { isId } from '../shared/id.ts';
 import { parseAmount } from '../shared/money.ts';
 import { ID_SEPARATOR, publicationOf, type RecordFields } from './outcome.ts';
-import type { Scripts } from './scripts.ts';
+import { answersOf, type Scripts } from './scripts.ts';
 import { TAGS, tagOf } from './shard.ts';
 
 export type MessageDeps = {
@@ -31,8 +31,6 @@ export type MessageDeps = {
   /** Why no hold is taken at the moment; null when all is well. */
   refusal: () => string | null;
 };
-
-type Args = (string | number)[];
 
 /** Splits items by their account's shard and remembers where each stood. */
 function byShard<T extends { user_id: string }>(items: readonly T[]): Map<string, { items: T[]; places: number[] }> {
@@ -82,19 +80,21 @@ function checkHold(groups: readonly HoldGroup[]): void {
   }
 }
 
-function holdArgs(produced: readonly Ref[], groups: readonly HoldGroup[]): Args {
-  const args: Args = [produced.length];
-  for (const { message_id } of produced) args.push(message_id);
-  args.push(groups.length);
-  for (const group of groups) {
-    args.push(group.user_id, group.idempotency_key, group.body_hash, group.batch_id, group.items.length);
-    for (const item of group.items) {
-      args.push(item.message_id, item.price, item.valid_until, item.event);
-      if (group.idempotency_key !== '') args.push(item.answer);
-    }
-  }
-  return args;
-}
+const holdArg = (produced: readonly Ref[], groups: readonly HoldGroup[]): string =>
+  JSON.stringify([
+    produced.map(({ message_id }) => message_id),
+    groups.map(({ user_id, idempotency_key, body_hash, batch_id, items }) => [
+      user_id,
+      idempotency_key,
+      body_hash,
+      batch_id,
+      items.map(({ message_id, price, valid_until, event, answer }) =>
+        idempotency_key === ''
+          ? [message_id, Number(price), Number(valid_until), event]
+          : [message_id, Number(price), Number(valid_until), event, answer],
+      ),
+    ]),
+  ]);
 
 /** One shard's groups in one script; null when Redis refused them before any effect: then the productions go alone. */
 async function holdShard(
@@ -102,12 +102,12 @@ async function holdShard(
   tag: string,
   produced: Ref[],
   groups: HoldGroup[],
-): Promise<unknown[] | null> {
+): Promise<HoldAnswer[] | null> {
   try {
-    return (await scripts.hold(tag, ...holdArgs(produced, groups))) as unknown[];
+    return answersOf<HoldAnswer>(await scripts.hold(tag, holdArg(produced, groups)));
   } catch (thrown) {
     if (!isUnavailable(thrown) || groups.length === 0) throw thrown;
-    if (produced.length > 0) await scripts.hold(tag, ...holdArgs(produced, []));
+    if (produced.length > 0) await scripts.hold(tag, holdArg(produced, []));
     return null;
   }
 }
@@ -132,20 +132,27 @@ export async function hold({ scripts, refusal }: MessageDeps, request: HoldReque
     const shard = groups.get(tag);
     const answers = await holdShard(scripts, tag, produced.get(tag)?.items ?? [], shard?.items ?? []);
     if (answers === null) return;
-    (answers as HoldAnswer[]).forEach(([outcome, open, batch_id, codes, first], i) => {
-      replies[shard?.places[i] as number] = { outcome, open, batch_id, codes, answers: first };
+    answers.forEach((answer, i) => {
+      replies[shard?.places[i] as number] = holdReply(answer);
     });
   });
   return { groups: replies };
 }
 
-type HoldAnswer = [outcome: number, open: number, batchId: string, codes: number[], answers: string[]];
+type HoldAnswer =
+  | [outcome: typeof HoldOutcome.HELD, open: number, ...codes: number[]]
+  | [outcome: typeof HoldOutcome.REPLAYED, batchId: string, ...answers: string[]]
+  | [outcome: typeof HoldOutcome.CONFLICT];
 
-function publishedArgs(published: readonly Published[]): Args {
-  const args: Args = [published.length];
-  for (const { message_id, version } of published) args.push(message_id, version);
-  return args;
+function holdReply(answer: HoldAnswer): HoldReply['groups'][number] {
+  const none = { outcome: answer[0], open: 0, codes: [], answers: [], batch_id: '' };
+  if (answer[0] === HoldOutcome.HELD) return { ...none, open: answer[1], codes: answer.slice(2) as number[] };
+  if (answer[0] === HoldOutcome.REPLAYED) return { ...none, batch_id: answer[1], answers: answer.slice(2) as string[] };
+  return none;
 }
+
+const refs = (published: readonly Published[] = []): [id: string, version: number][] =>
+  published.map(({ message_id, version }) => [message_id, version]);
 
 type WithOutcome = [code: number, ...RecordFields];
 
@@ -178,13 +185,16 @@ export async function claim({ scripts }: MessageDeps, request: ClaimRequest): Pr
   const results = new Array<ClaimResult>(request.items.length);
   await allShards(tagsOf(items, published), async (tag) => {
     const shard = items.get(tag) ?? { items: [], places: [] };
-    const args: Args = [request.owner, request.ttl_ms, ...publishedArgs(published.get(tag)?.items ?? [])];
-    args.push(shard.items.length);
-    for (const item of shard.items) {
-      args.push(item.message_id, item.attempt, item.claim);
-      args.push(item.operator, item.resend_unknown ? 1 : 0, item.unknown_wait_ms);
-    }
-    const answers = (await scripts.claim(tag, ...args)) as ClaimAnswer[];
+    const wanted = shard.items.map(({ message_id, attempt, claim, operator, resend_unknown, unknown_wait_ms }) => [
+      message_id,
+      attempt,
+      claim,
+      operator,
+      resend_unknown ? 1 : 0,
+      unknown_wait_ms,
+    ]);
+    const arg = JSON.stringify([request.owner, request.ttl_ms, refs(published.get(tag)?.items), wanted]);
+    const answers = answersOf<ClaimAnswer>(await scripts.claim(tag, arg));
     answers.forEach((answer, i) => {
       results[shard.places[i] as number] = claimResult((shard.items[i] as Ref).message_id, answer);
     });
@@ -195,7 +205,7 @@ export async function claim({ scripts }: MessageDeps, request: ClaimRequest): Pr
 const AS_SAID = 2;
 type SettleAnswer =
   | number
-  | [code: typeof AS_SAID, posted: number, flags: string, decidedAt: number, version: number]
+  | [code: typeof AS_SAID, posted: string, flags: string, decidedAt: number, version: number]
   | WithOutcome;
 
 function settleResult(item: SettleItem, answer: SettleAnswer): SettleResult {
@@ -228,12 +238,12 @@ export async function settle({ scripts }: MessageDeps, request: SettleRequest): 
   const results = new Array<SettleResult>(request.items.length);
   await allShards(tagsOf(items, published), async (tag) => {
     const shard = items.get(tag) ?? { items: [], places: [] };
-    const args: Args = [request.owner, ...publishedArgs(published.get(tag)?.items ?? []), shard.items.length];
-    for (const item of shard.items) {
-      args.push(item.message_id, item.attempt, item.claim, item.outcome, item.operator);
-      args.push(item.operator_ids.join(ID_SEPARATOR), item.amount, item.error, item.flags.join(','));
-    }
-    const answers = (await scripts.settle(tag, ...args)) as SettleAnswer[];
+    const decided = shard.items.map((item) => [
+      ...[item.message_id, item.attempt, item.claim, item.outcome, item.operator],
+      ...[item.operator_ids.join(ID_SEPARATOR), Number(item.amount), item.error, item.flags.join(',')],
+    ]);
+    const arg = JSON.stringify([request.owner, refs(published.get(tag)?.items), decided]);
+    const answers = answersOf<SettleAnswer>(await scripts.settle(tag, arg));
     if (answers.length > 0) failpoint('billing.settle_after_script');
     answers.forEach((answer, i) => {
       results[shard.places[i] as number] = settleResult(shard.items[i] as SettleItem, answer);

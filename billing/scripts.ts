@@ -35,6 +35,12 @@ const NAMES = ['hold', 'claim', 'settle', 'sweep', 'confirm', 'relay', 'topup'] 
 type Name = (typeof NAMES)[number];
 export type Scripts = Record<Name, (key: string, ...args: (string | number)[]) => Promise<unknown>>;
 
+/** A script's answer, which is JSON; Lua knows no empty list. */
+export function answersOf<T>(reply: unknown): T[] {
+  const answers = JSON.parse(reply as string) as T[] | Record<string, never>;
+  return Array.isArray(answers) ? answers : [];
+}
+
 const source = (name: string): string => readFileSync(join(import.meta.dirname, 'scripts', `${name}.lua`), 'utf8');
 
 /** @param clock the Lua of `now_ms()`; tests give one that they can move */

@@ -11,7 +11,7 @@ import { errorFields, type Log } from '../shared/log.ts';
 import type { Redis } from '../shared/redis.ts';
 import { TOPICS } from '../shared/topics.ts';
 import { type Publication, publicationOf, type RecordFields } from './outcome.ts';
-import type { Scripts } from './scripts.ts';
+import { answersOf, type Scripts } from './scripts.ts';
 import { TAGS } from './shard.ts';
 
 const LEASE_MS = 5_000;
@@ -52,21 +52,22 @@ export async function publishLedger(
 }
 
 async function sweepRecords(deps: SweeperDeps, tag: string): Promise<boolean> {
-  const found = (await deps.scripts.sweep(tag, deps.owner, LEASE_MS, BATCH)) as [string, ...RecordFields][] | null;
-  if (found === null) return false;
+  const reply = await deps.scripts.sweep(tag, deps.owner, LEASE_MS, BATCH);
+  if (reply === null) return false;
+  const found = answersOf<[id: string, ...RecordFields]>(reply);
   if (found.length > 0) failpoint('billing.sweep_after_script');
-  const confirmed: (string | number)[] = [];
+  const confirmed: [id: string, version: number][] = [];
   const published = await Promise.allSettled(
     found.map(async ([id, ...fields]) => {
       const publication = publicationOf(id, fields);
       if (publication === null) return;
       await publish(deps.producer, publication);
-      confirmed.push(id, publication.confirm);
+      confirmed.push([id, publication.confirm]);
     }),
   );
   if (confirmed.length > 0) failpoint('billing.sweep_after_publish');
-  if (confirmed.length > 0) await deps.scripts.confirm(tag, confirmed.length / 2, ...confirmed, 0);
-  deps.onSwept(confirmed.length / 2);
+  if (confirmed.length > 0) await deps.scripts.confirm(tag, JSON.stringify(confirmed));
+  deps.onSwept(confirmed.length);
   // While Kafka is away one batch a round is enough: what was handed out comes again by itself.
   const failed = published.find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;

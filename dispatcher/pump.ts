@@ -342,7 +342,17 @@ export function createPump(deps: PumpDeps): Pump {
     breaker.record(now, true, { down: true });
   };
 
+  let waking = false;
+  /** What a batch's answers wake in one turn is done once. */
   const wake = (): void => {
+    if (waking || handOver) return;
+    waking = true;
+    queueMicrotask(() => {
+      waking = false;
+      goOn();
+    });
+  };
+  const goOn = (): void => {
     if (handOver) return;
     const now = performance.now();
     watchLink(now);

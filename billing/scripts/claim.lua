@@ -1,23 +1,23 @@
 -- Claim: takes messages for one submit each, compare-and-set on (state held, attempt).
--- ARGV  owner, ttl ms,  n, n * (id, version)                                       outcomes that Kafka confirmed
---       n, n * (id, attempt, number, operator, resend 0|1, unknown wait ms)        number: of the owner's claims, rising
+-- ARGV  { owner, ttl ms, outcomes that Kafka confirmed as { id, version },
+--         items of { id, attempt, number, operator, resend 0|1, unknown wait ms } }; number: of the owner's claims, rising
 -- answers  per item: a code, or { code, outcome... } with outcome as record.lua gives it where there is one to publish
 --   code 0 claimed, 1 absent, 2 decided, 3 busy, 4 a newer attempt waits, { 5, ms } early by so much
 local now = now_ms()
-local owner, ttl = take(), tonumber(take())
+local owner, ttl, published, items = unpack(cjson.decode(ARGV[1]))
 write_at_maxmemory()
-confirm_all()
+confirm_all(published)
 
 local function claim(id, attempt, number, operator, resend, unknown_wait)
   local r = read(id)
   if not r then return 1 end
-  if is_decided(r) then return { 2, unpack(outcome_of(r)) } end
+  if is_decided(r) then return outcome_of(2, r) end
   if r[STATE] ~= 'held' or attempt > r[ATTEMPT] then return 3 end
   if r[VALID_UNTIL] <= now then
     decide_failed(id, r, now, 'expired', r[FLAGS], false)
-    return { 2, unpack(outcome_of(r)) }
+    return outcome_of(2, r)
   end
-  if attempt < r[ATTEMPT] then return r[VERSION] > r[PUBLISHED] and { 4, unpack(outcome_of(r)) } or 4 end
+  if attempt < r[ATTEMPT] then return r[VERSION] > r[PUBLISHED] and outcome_of(4, r) or 4 end
   if r[UNTIL] > now then return { 5, r[UNTIL] - now } end
   -- It was undone before it came: its caller has given it up.
   if r[OWNER] == owner and number <= r[CLAIM] then return 3 end
@@ -29,12 +29,8 @@ local function claim(id, attempt, number, operator, resend, unknown_wait)
 end
 
 local replies = {}
-for i = 1, tonumber(take()) do
-  local id, attempt, number = take(), tonumber(take()), tonumber(take())
-  local operator, resend, unknown_wait = take(), tonumber(take()), tonumber(take())
-  replies[i] = claim(id, attempt, number, operator, resend, unknown_wait)
-end
+for i, item in ipairs(items) do replies[i] = claim(unpack(item)) end
 
-write_changes()
+write_accounts()
 write_indexes()
-return replies
+return cjson.encode(replies)

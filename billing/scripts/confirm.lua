@@ -1,7 +1,6 @@
--- Confirm: outcomes whose publication Kafka confirmed, and messages that it has.
--- ARGV  n, n * (id, version),  n, n * (id)
+-- Confirm: outcomes whose publication Kafka confirmed.
+-- ARGV  a list of { id, version }
 write_at_maxmemory()
-confirm_all()
-for _ = 1, tonumber(take()) do unbox[#unbox + 1] = take() end
+confirm_all(cjson.decode(ARGV[1]))
 write_indexes()
 return 1

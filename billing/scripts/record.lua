@@ -20,6 +20,8 @@
 -- `version` counts what is to be published; `published` is the last version that Kafka confirmed. `claim` numbers an owner's
 -- claims. `adrift` counts how often a message was handed back and not claimed since: its Kafka record may be passed, so it is
 -- produced again until somebody claims it. `event` is what Kafka gets; kept while somebody may still have to produce it.
+-- A batch comes as one argument and is answered as one text, both JSON: an argument or an answer for each field cost more than the
+-- field's own work, here and in billing. cjson writes 14 digits, so amounts are answered as text by num().
 -- Instants are epoch ms by clock.lua. Times ..._MS and ATTEMPTS_MAX come from the loader.
 
 local tag = KEYS[1]
@@ -42,12 +44,6 @@ local IDS, POSTED, ERROR, FLAGS, DECIDED_AT, DEAD, EVENT = 15, 16, 17, 18, 19, 2
 local function message(id) return tag .. ':m:' .. id end
 local function account(user) return tag .. ':a:' .. user end
 
-local at = 1
-local function take()
-  at = at + 1
-  return ARGV[at - 1]
-end
-
 -- Calls a command with a long list in pieces that fit Lua's stack.
 local function each_piece(command, key, list)
   for from = 1, #list, 1000 do
@@ -64,36 +60,42 @@ local function write(id, r) redis.call('SET', message(id), cmsgpack.pack(r)) end
 
 local function is_decided(r) return r[STATE] == 'sent' or r[STATE] == 'failed' end
 
--- What is to be published of a record: flat, in this order. The reader is billing/outcome.ts.
-local function outcome_of(r)
+-- An answer with what is to be published of a record: flat, `first`, then this order. The reader is billing/outcome.ts.
+local function outcome_of(first, r)
   local retries = r[STATE] == 'held'
-  return { r[STATE], r[VERSION], r[ATTEMPT], r[OPERATOR], r[IDS], r[POSTED], r[ERROR], r[FLAGS], r[DECIDED_AT], r[DEAD],
-    r[USER], retries and r[UNTIL] or 0, retries and r[EVENT] or '' }
+  return { first, r[STATE], r[VERSION], r[ATTEMPT], r[OPERATOR], r[IDS], num(r[POSTED]), r[ERROR], r[FLAGS], r[DECIDED_AT],
+    r[DEAD], r[USER], retries and r[UNTIL] or 0, retries and r[EVENT] or '' }
 end
 
--- Account changes of one call, written once per account at its end.
-local changes = {}
-local function change(user, available, held, posted, open)
-  local c = changes[user]
-  if not c then
-    c = { 0, 0, 0, 0 }
-    changes[user] = c
+-- Accounts that a call changes: each is read once and written once, at the call's end.
+local accounts = {}
+local function account_of(user)
+  local a = accounts[user]
+  if not a then
+    local f = redis.call('HMGET', account(user), 'available', 'held', 'posted', 'open')
+    a = { available = tonumber(f[1] or 0), held = tonumber(f[2] or 0), posted = tonumber(f[3] or 0), open = tonumber(f[4] or 0) }
+    accounts[user] = a
   end
-  c[1], c[2], c[3], c[4] = c[1] + available, c[2] + held, c[3] + posted, c[4] + open
+  return a
 end
-local NAMES = { 'available', 'held', 'posted', 'open' }
-local function write_changes()
-  for user, c in pairs(changes) do
-    for i = 1, 4 do
-      if c[i] ~= 0 then redis.call('HINCRBY', account(user), NAMES[i], (c[i])) end
+local function change(a, available, held, posted, open)
+  a.available, a.held, a.posted, a.open = a.available + available, a.held + held, a.posted + posted, a.open + open
+  a.changed = true
+end
+local function write_accounts()
+  for user, a in pairs(accounts) do
+    if a.changed then
+      redis.call('HSET', account(user), 'available', a.available, 'held', a.held, 'posted', a.posted, 'open', a.open)
     end
   end
 end
 
-local due = {}
+-- Scores are given as text: Redis would print each number with 17 digits, and most of a call's are the same.
+local due, due_ms, due_text = {}, nil, nil
 local function due_at(id, ms)
-  due[#due + 1] = ms
-  due[#due + 1] = id
+  if ms ~= due_ms then due_ms, due_text = ms, num(ms) end
+  local n = #due
+  due[n + 1], due[n + 2] = due_text, id
 end
 local undue = {}
 local unbox = {}
@@ -123,7 +125,7 @@ local function decide(id, r, now, state, posted)
   r[STATE], r[VERSION], r[POSTED], r[DECIDED_AT] = state, r[VERSION] + 1, posted, now
   r[UNTIL], r[OWNER], r[CLAIM] = 0, '', 0
   write(id, r)
-  change(r[USER], r[PRICE] - posted, -r[PRICE], posted, -1)
+  change(account_of(r[USER]), r[PRICE] - posted, -r[PRICE], posted, -1)
   due_at(id, now + PUBLISH_GRACE_MS)
 end
 
@@ -190,12 +192,9 @@ local function confirm_published(id, version)
   undue[#undue + 1] = id
 end
 
--- Takes a counted list of (id, version) from the arguments.
-local function confirm_all()
-  for _ = 1, tonumber(take()) do
-    local id = take()
-    confirm_published(id, tonumber(take()))
-  end
+-- Takes a list of { id, version }.
+local function confirm_all(published)
+  for _, ref in ipairs(published) do confirm_published(ref[1], ref[2]) end
 end
 
 -- A lease per shard and purpose: true when `owner` has it for another `ms`.

@@ -3,7 +3,7 @@
 -- ARGV  owner, lease ms, most
 -- answers  nil without the lease, else events
 local now = now_ms()
-local owner, lease_ms, most = take(), take(), take()
+local owner, lease_ms, most = unpack(ARGV)
 write_at_maxmemory()
 if not lease('relay', owner, lease_ms) then return nil end
 

@@ -1,13 +1,13 @@
 -- Settle: decides what became of claimed messages and moves the money in the same step. The first decision wins.
--- ARGV  owner,  n, n * (id, version)                                               outcomes that Kafka confirmed
---       n, n * (id, attempt, number, outcome, operator, operator ids by line, amount, error, flags by comma)
+-- ARGV  { owner, outcomes that Kafka confirmed as { id, version },
+--         items of { id, attempt, number, outcome, operator, operator ids by line, amount, error, flags by comma } }
 --   number: of the claim;  outcome 0 sent, 1 rejected, 2 transient, 3 unknown, 4 released
 -- answers  per item: applied 0|1, or { applied 0|1, outcome... } with outcome as record.lua gives it where there is one to
 --   publish, or { 2, posted, flags, decided at, version }: sent, as the caller says
 local now = now_ms()
-local owner = take()
+local owner, published, items = unpack(cjson.decode(ARGV[1]))
 write_at_maxmemory()
-confirm_all()
+confirm_all(published)
 
 -- An acceptance is a fact, so it decides even after the sweeper gave the claim up. Any other outcome counts only from the
 -- attempt's own claim: a claimer's word about an earlier one may come late.
@@ -28,14 +28,14 @@ end
 local function settle(id, attempt, number, outcome, operator, ids, amount, reason, flags)
   local r = read(id)
   if not r then return 0 end
-  if is_decided(r) then return { 0, unpack(outcome_of(r)) } end
+  if is_decided(r) then return outcome_of(0, r) end
   if not may_decide(r, attempt, number, outcome) then
     -- The undoing of a claim may overtake it: remembered, so that the claim is none when it comes.
     if outcome == 4 and r[STATE] == 'held' and attempt == r[ATTEMPT] and (r[OWNER] ~= owner or r[CLAIM] < number) then
       r[OWNER], r[CLAIM] = owner, number
       write(id, r)
     end
-    return r[VERSION] > r[PUBLISHED] and { 0, unpack(outcome_of(r)) } or 0
+    return r[VERSION] > r[PUBLISHED] and outcome_of(0, r) or 0
   end
   if outcome == 4 then return release(id, r) end
   for flag in string.gmatch(flags, '[^,]+') do r[FLAGS] = join(r[FLAGS], flag) end
@@ -44,22 +44,18 @@ local function settle(id, attempt, number, outcome, operator, ids, amount, reaso
     -- nobody knows here whether one before them was accepted as well.
     if attempt == 1 and r[ATTEMPT] == 2 and r[STATE] == 'held' then r[FLAGS] = without(r[FLAGS], 'perhaps_double') end
     decide_sent(id, r, now, attempt, operator, ids, amount)
-    return { 2, r[POSTED], r[FLAGS], now, r[VERSION] }
+    return { 2, num(r[POSTED]), r[FLAGS], now, r[VERSION] }
   end
   r[OPERATOR], r[IDS] = operator, ids
   if outcome == 1 then decide_failed(id, r, now, reason, r[FLAGS], false)
   elseif outcome == 2 then fail_or_retry(id, r, now, reason, r[FLAGS], r[FLAGS])
   else become_unknown(id, r, now, reason) end
-  return { 1, unpack(outcome_of(r)) }
+  return outcome_of(1, r)
 end
 
 local replies = {}
-for i = 1, tonumber(take()) do
-  local id, attempt, number, outcome, operator = take(), tonumber(take()), tonumber(take()), tonumber(take()), take()
-  local ids, amount, reason, flags = take(), tonumber(take()), take(), take()
-  replies[i] = settle(id, attempt, number, outcome, operator, ids, amount, reason, flags)
-end
+for i, item in ipairs(items) do replies[i] = settle(unpack(item)) end
 
-write_changes()
+write_accounts()
 write_indexes()
-return replies
+return cjson.encode(replies)

@@ -1,8 +1,8 @@
 -- Sweep: ends what nobody ends, and hands out what nobody published. One owner per shard, by lease.
 -- ARGV  owner, lease ms, most
--- answers  nil without the lease, else per record: { id, outcome... } to be published and then confirmed
+-- answers  nil without the lease, else JSON: per record { id, outcome... } to be published and then confirmed
 local now = now_ms()
-local owner, lease_ms, most = take(), take(), take()
+local owner, lease_ms, most = unpack(ARGV)
 write_at_maxmemory()
 if not lease('sweep', owner, lease_ms) then return nil end
 
@@ -45,9 +45,9 @@ local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, most)) do
   local r = read(id)
   if not r then undue[#undue + 1] = id
-  elseif look_at(id, r) then found[#found + 1] = { id, unpack(outcome_of(r)) } end
+  elseif look_at(id, r) then found[#found + 1] = outcome_of(id, r) end
 end
 
-write_changes()
+write_accounts()
 write_indexes()
-return found
+return cjson.encode(found)

@@ -2,7 +2,8 @@
 -- ARGV  user, transaction id, amount (signed), key, body hash, event, the most that top-ups may sum to
 -- answers  { outcome, available, transaction id }
 --   outcome 0 done, 1 replayed (the first transaction), 2 conflict, 3 the total would pass its bound, 4 the balance does not cover it
-local user, id, amount, key, hash, event, most = take(), take(), tonumber(take()), take(), take(), take(), tonumber(take())
+local user, id, amount, key, hash, event, most = unpack(ARGV)
+amount, most = tonumber(amount), tonumber(most)
 local acc = account(user)
 local marker = tag .. ':t:' .. id
 local known_key = key ~= '' and (tag .. ':tk:' .. user .. ':' .. key) or nil

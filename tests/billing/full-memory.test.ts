@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { readBalance } from '../../billing/accounts.ts';
 import { hold } from '../../billing/messages.ts';
+import { answersOf } from '../../billing/scripts.ts';
 import { tagOf } from '../../billing/shard.ts';
 import { ClaimCode, HoldCode, HoldOutcome } from '../../shared/billing.ts';
 import type { AppError } from '../../shared/error.ts';
@@ -87,7 +88,7 @@ test('with the memory of Redis full what is in flight goes on: claims, every out
   }
   const events = (await billing.scripts.relay(TAG, 'gateway', 5_000, 10)) as string[];
   expect(events.map((event) => (JSON.parse(event) as { id: string }).id).sort()).toEqual([relayed, released].sort());
-  const swept = (await billing.scripts.sweep(TAG, 'sweeper', 5_000, 10)) as string[][];
+  const swept = answersOf<string[]>(await billing.scripts.sweep(TAG, 'sweeper', 5_000, 10));
   expect(new Set(swept.map(([id, state]) => `${id} ${state}`))).toEqual(
     new Set([`${sent} sent`, `${rejected} failed`, `${transient} held`, `${unknown} unknown`, `${left} unknown`]),
   );

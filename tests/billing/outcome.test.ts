@@ -9,7 +9,7 @@ const EVENT = JSON.stringify(eventOf(ID, 'a', 890, 1_700_086_400_000));
 
 /** What outcome_of of record.lua answers, by name. */
 const publish = (fields: Record<string, string | number>) => {
-  const known = { state: '', version: 1, attempt: 1, operator: '', ids: '', posted: 0, error: '', flags: '' };
+  const known = { state: '', version: 1, attempt: 1, operator: '', ids: '', posted: '0', error: '', flags: '' };
   const rest = { decided_at: 1_700_000_001_000, dead: 0, user: 'a', not_before: 0, event: EVENT };
   return publicationOf(ID, Object.values({ ...known, ...rest, ...fields }) as unknown as RecordFields);
 };
@@ -27,7 +27,7 @@ test.each([
 
 test.each([
   [
-    { state: 'sent', operator: 'MCI', ids: ['x,1', 'y'].join(ID_SEPARATOR), posted: 890, version: 1 },
+    { state: 'sent', operator: 'MCI', ids: ['x,1', 'y'].join(ID_SEPARATOR), posted: '890', version: 1 },
     { status: 'sent', version: 1, attempt: 1, operator: 'MCI', operator_ids: ['x,1', 'y'], posted: 890, error: null },
   ],
   [
@@ -36,7 +36,7 @@ test.each([
       attempt: 3,
       version: 5,
       operator: 'MTN',
-      posted: 999999999999999,
+      posted: '999999999999999',
       flags: 'perhaps_double,partial',
     },
     {
@@ -50,11 +50,11 @@ test.each([
     },
   ],
   [
-    { state: 'failed', posted: 0, error: 'expired', dead: 0 },
+    { state: 'failed', posted: '0', error: 'expired', dead: 0 },
     { status: 'failed', version: 1, attempt: 1, operator: '', posted: 0, error: 'expired' },
   ],
   [
-    { state: 'failed', attempt: 4, version: 4, posted: 0, error: 'busy', dead: 1, operator: 'MCI' },
+    { state: 'failed', attempt: 4, version: 4, posted: '0', error: 'busy', dead: 1, operator: 'MCI' },
     { status: 'failed', version: 4, attempt: 4, operator: 'MCI', posted: 0, error: 'busy', dead: true },
   ],
   [

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { loadScripts, type Scripts, TIMES } from '../../billing/scripts.ts';
+import { answersOf, loadScripts, type Scripts, TIMES } from '../../billing/scripts.ts';
 import { TAGS, tagOf } from '../../billing/shard.ts';
 import { idTimeMs, newId } from '../../shared/id.ts';
 import { faultsOf, readShard, type Shard } from '../support/coherence.ts';
@@ -153,43 +153,30 @@ async function takeHold(run: Run, s: Extract<Step, { do: 'hold' }>): Promise<voi
       return { id, madeAt: idTimeMs(id), price, validUntil: world.now + validMs };
     }),
   }));
-  const args = groups.flatMap(({ user, key, hash, items }) => [
-    ...[user, key, hash, 'batch', items.length],
-    ...items.flatMap(({ id, price, validUntil }) => [
-      ...[id, price, validUntil, `{"id":"${id}"}`],
-      ...(key === '' ? [] : [`answer ${id}`]),
-    ]),
+  const wanted = groups.map(({ user, key, hash, items }) => [
+    ...[user, key, hash, 'batch'],
+    items.map(({ id, price, validUntil }) => [id, price, validUntil, `{"id":"${id}"}`, `answer ${id}`]),
   ]);
-  const replies = (await scripts.hold(TAG, 0, groups.length, ...args)) as [
-    number,
-    number,
-    string,
-    number[],
-    string[],
-  ][];
-  const wanted = groups.map(({ user, key, hash, items }) => {
+  const replies = answersOf<Answer>(await scripts.hold(TAG, JSON.stringify([[], wanted])));
+  const expected = groups.map(({ user, key, hash, items }) => {
     const [outcome, codes] = model.hold(world, user, key, hash, items);
-    if (outcome === 1) return [outcome, 0, [], codes.map((code) => code === 0)];
-    return [outcome, outcome === 0 ? (world.accounts.get(user)?.open ?? 0) : 0, codes, []];
+    if (outcome === 1) return [1, 'batch', ...codes.map((code) => code === 0)];
+    return outcome === 0 ? [0, world.accounts.get(user)?.open ?? 0, ...codes] : [2];
   });
   for (const id of world.messages.keys()) if (!ids.includes(id)) ids.push(id);
-  const told = replies.map(([outcome, open, , codes, answers]) => [
-    outcome,
-    open,
-    codes,
-    answers.map((text) => text !== ''),
-  ]);
-  expect(told).toEqual(wanted);
+  const told = replies.map((answer) => {
+    const [outcome, batch, ...answers] = answer;
+    return outcome === 1 ? [outcome, batch, ...answers.map((text) => text !== '')] : answer;
+  });
+  expect(told as unknown).toEqual(expected);
 }
 
 async function takeClaim(run: Run, s: Extract<Step, { do: 'claim' }>): Promise<void> {
   const { world } = run;
   const id = idAt(run, s.pick);
   const wanted = attemptOf(run, id, s.attempt);
-  const items = Array(s.times)
-    .fill([id, wanted, s.number, 'OP', s.resend ? 1 : 0, s.waitMs])
-    .flat();
-  const replies = (await scripts.claim(TAG, s.owner, s.ttl, 0, s.times, ...items)) as (number | Answer)[];
+  const items = Array(s.times).fill([id, wanted, s.number, 'OP', s.resend ? 1 : 0, s.waitMs]);
+  const replies = answersOf<number | Answer>(await scripts.claim(TAG, JSON.stringify([s.owner, s.ttl, [], items])));
   for (const reply of replies.map((one) => (typeof one === 'number' ? [one] : one))) {
     const before = world.messages.get(id);
     const wasPending = before !== undefined && before.version > before.published;
@@ -206,16 +193,14 @@ async function takeSettle(run: Run, s: Extract<Step, { do: 'settle' }>): Promise
   const { world } = run;
   const id = idAt(run, s.pick);
   const of = attemptOf(run, id, s.attempt);
-  const items = Array(s.times)
-    .fill([id, of, s.number, s.outcome, 'OP', 'x,y', s.share, 'why', s.flags.join(',')])
-    .flat();
-  const replies = (await scripts.settle(TAG, s.owner, 0, s.times, ...items)) as (number | Answer)[];
+  const items = Array(s.times).fill([id, of, s.number, s.outcome, 'OP', 'x,y', s.share, 'why', s.flags.join(',')]);
+  const replies = answersOf<number | Answer>(await scripts.settle(TAG, JSON.stringify([s.owner, [], items])));
   for (const reply of replies.map((one) => (typeof one === 'number' ? [one] : one))) {
     const applied = model.settle(world, id, of, s.outcome, s.owner, s.number, s.share, 'why', s.flags);
     const m = world.messages.get(id);
     expect(reply[0]).toBe(!applied ? 0 : s.outcome === 0 ? 2 : 1);
     if (reply[0] === 2) {
-      expect(reply as unknown).toEqual([2, m?.posted, m?.flags.join(','), world.now, m?.version]);
+      expect(reply as unknown).toEqual([2, String(m?.posted), m?.flags.join(','), world.now, m?.version]);
       continue;
     }
     const told = applied ? s.outcome !== 4 : m !== undefined && (model.isDecided(m) || m.version > m.published);
@@ -247,17 +232,18 @@ async function takeStep(run: Run, s: Step): Promise<void> {
     const version = (m?.version ?? 0) - (s.stale ? 1 : 0);
     if (version < 1) return;
     const said = m !== undefined && model.isDecided(m) && !s.stale && s.bare ? 0 : version;
-    if (s.by === 'confirm') await scripts.confirm(TAG, 1, id, said, 0);
-    else if (s.by === 'claim') await scripts.claim(TAG, 'one', 1_000, 1, id, said, 0);
-    else await scripts.settle(TAG, 'one', 1, id, said, 0);
+    const published = [[id, said]];
+    if (s.by === 'confirm') await scripts.confirm(TAG, JSON.stringify(published));
+    else if (s.by === 'claim') await scripts.claim(TAG, JSON.stringify(['one', 1_000, published, []]));
+    else await scripts.settle(TAG, JSON.stringify(['one', published, []]));
     model.confirm(world, id, version);
   } else if (s.do === 'produced') {
     const id = idAt(run, s.pick);
-    await scripts.hold(TAG, 1, id, 0);
+    await scripts.hold(TAG, JSON.stringify([[id], []]));
     model.produced(world, id);
   } else if (s.do === 'tick') await moveClock(run, s.ms);
   else if (s.do === 'sweep') {
-    const found = (await scripts.sweep(TAG, 'sweeper', 5_000, 500)) as [string, ...Answer][];
+    const found = answersOf<[string, ...Answer]>(await scripts.sweep(TAG, 'sweeper', 5_000, 500));
     const ids = model.sweep(world);
     const told = (id: string, outcome: unknown) => [id, outcome];
     expect(new Set(found.map(([id, ...fields]) => told(id, outcomeIn(fields))))).toEqual(
@@ -276,7 +262,7 @@ async function drain(run: Run): Promise<void> {
     const open = [...run.world.messages.values()].filter((m) => m.due !== null);
     if (open.length === 0) {
       const { world, ids } = run;
-      if (ids.length > 0) await scripts.hold(TAG, ids.length, ...ids, 0);
+      if (ids.length > 0) await scripts.hold(TAG, JSON.stringify([ids, []]));
       for (const id of ids) model.produced(world, id);
       return;
     }
@@ -284,7 +270,7 @@ async function drain(run: Run): Promise<void> {
     await takeStep(run, { do: 'sweep' });
     for (const [id, m] of run.world.messages) {
       if (m.version <= m.published) continue;
-      await scripts.confirm(TAG, 1, id, m.version, 0);
+      await scripts.confirm(TAG, JSON.stringify([[id, m.version]]));
       model.confirm(run.world, id, m.version);
     }
   }

@@ -123,6 +123,8 @@ function sub(s: string, from: number, to: number): string {
 }
 
 function encode(value: LuaValue): string {
+  // cjson writes 14 digits.
+  if (typeof value === 'number' && Math.abs(value) >= 1e14) fault(`the number ${value} in JSON`);
   if (!isTable(value)) return JSON.stringify(value);
   if (value.list.length > 0) return `[${value.list.map(encode).join(',')}]`;
   return `{${[...value.map].map(([key, one]) => `${JSON.stringify(String(key))}:${encode(one)}`).join(',')}}`;

@@ -83,17 +83,13 @@ function idOf(random: Random, ms: number): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7abc-8def-${tail}`;
 }
 
-function confirmed(random: Random, { ids }: World, withVersion: boolean): (string | number)[] {
-  const list = Array.from({ length: random.between(0, 2) }, () => [
-    random.pick(ids) ?? idOf(random, START),
-    ...(withVersion ? [random.between(0, 3)] : []),
-  ]);
-  return [list.length, ...list.flat()];
-}
+const some = <T>(random: Random, most: number, make: () => T): T[] =>
+  Array.from({ length: random.between(0, most) }, make);
+const idIn = (random: Random, { ids }: World): string => random.pick(ids) ?? idOf(random, START);
+const confirmed = (random: Random, world: World) => some(random, 2, () => [idIn(random, world), random.between(0, 3)]);
 
-function holdCall(random: Random, world: World): Call {
-  const groups = Array.from({ length: random.between(0, 2) }, () => {
-    const key = random.pick(['', 'k1', 'k2']);
+function holdArg(random: Random, world: World): unknown {
+  const groups = some(random, 2, () => {
     const items = Array.from({ length: random.between(1, 3) }, () => {
       const again = random.chance(0.1) && world.ids.length > 0;
       const id = again
@@ -101,79 +97,55 @@ function holdCall(random: Random, world: World): Call {
         : idOf(random, world.now - random.pick([0, 0, 0, 60_000, 60_001, -60_001]));
       world.ids.push(id);
       const validUntil = world.now + random.pick([1_000, 20_000, 60_000]);
-      const item = [id, random.between(1, 60), validUntil, `{"id":"${id}","text":"سلام"}`];
-      return key === '' ? item : [...item, `{"message_id":"${id}"}`];
+      return [id, random.between(1, 60), validUntil, `{"id":"${id}","text":"سلام"}`, `{"message_id":"${id}"}`];
     });
-    return [random.pick(['u1', 'u2']), key, random.pick(['h1', 'h2']), 'batch', items.length, ...items.flat()];
+    return [random.pick(['u1', 'u2']), random.pick(['', 'k1', 'k2']), random.pick(['h1', 'h2']), 'batch', items];
   });
-  return ['hold', ...confirmed(random, world, false), groups.length, ...groups.flat()];
+  return [some(random, 2, () => idIn(random, world)), groups];
 }
 
-function callOf(random: Random, world: World): Call {
-  const id = (): string => random.pick(world.ids) ?? idOf(random, START);
-  const owner = random.pick(['one', 'two']);
-  const items = <T>(make: () => T[]): (T | number)[] => {
-    const list = Array.from({ length: random.between(0, 3) }, make);
-    return [list.length, ...list.flat()];
-  };
-  const kind = random.pick([
-    'topup',
-    'hold',
-    'hold',
-    'claim',
-    'claim',
-    'claim',
-    'settle',
-    'settle',
-    'settle',
-    'confirm',
-    'sweep',
-    'relay',
-  ] as const);
-  if (kind === 'hold') return holdCall(random, world);
-  if (kind === 'topup') {
-    const [key, hash] = [random.pick(['', 't1']), random.pick(['h1', 'h2'])];
-    const amount = random.between(-100, 400);
-    return [
-      'topup',
-      random.pick(['u1', 'u2']),
-      idOf(random, world.now),
-      amount,
-      key,
-      hash,
-      '{"kind":"topup"}',
-      8_000_000_000_000_000,
-    ];
-  }
-  if (kind === 'claim') {
-    const ttl = random.pick([500, 5_000]);
-    const item = () => [
-      id(),
-      random.between(1, 3),
-      random.between(1, 2),
-      'MCI',
-      random.between(0, 1),
-      random.pick([0, 2_000, 60_000]),
-    ];
-    return ['claim', owner, ttl, ...confirmed(random, world, true), ...items(item)];
-  }
-  if (kind === 'settle') {
-    const item = () => [
-      id(),
-      random.between(1, 3),
-      random.between(1, 2),
-      random.between(0, 4),
-      random.pick(['MCI', 'MTN']),
-      random.pick(['', 'x', 'x\ny']),
-      random.pick([0, 0, 7]),
-      random.pick(['', 'http_503']),
-      random.pick(['', 'fallback', 'fallback,partial']),
-    ];
-    return ['settle', owner, ...confirmed(random, world, true), ...items(item)];
-  }
-  if (kind === 'confirm') return ['confirm', ...confirmed(random, world, true), ...confirmed(random, world, false)];
-  return [kind, owner, 5_000, random.between(1, 5)];
+function claimArg(random: Random, world: World): unknown {
+  const item = () => [
+    ...[idIn(random, world), random.between(1, 3), random.between(1, 2)],
+    ...['MCI', random.between(0, 1), random.pick([0, 2_000, 60_000])],
+  ];
+  return [random.pick(['one', 'two']), random.pick([500, 5_000]), confirmed(random, world), some(random, 3, item)];
 }
+
+function settleArg(random: Random, world: World): unknown {
+  const item = () => [
+    ...[idIn(random, world), random.between(1, 3), random.between(1, 2), random.between(0, 4)],
+    ...[random.pick(['MCI', 'MTN']), random.pick(['', 'x', 'x\ny']), random.pick([0, 0, 7])],
+    ...[random.pick(['', 'http_503']), random.pick(['', 'fallback', 'fallback,partial'])],
+  ];
+  return [random.pick(['one', 'two']), confirmed(random, world), some(random, 3, item)];
+}
+
+const KINDS = ['topup', 'confirm', 'sweep', 'relay', ...Array(2).fill('hold'), ...Array(3).fill('claim')] as const;
+
+function callOf(random: Random, world: World): Call {
+  const kind = random.pick([...KINDS, ...Array(3).fill('settle')]) as keyof Scripts;
+  if (kind === 'hold') return [kind, JSON.stringify(holdArg(random, world))];
+  if (kind === 'claim') return [kind, JSON.stringify(claimArg(random, world))];
+  if (kind === 'settle') return [kind, JSON.stringify(settleArg(random, world))];
+  if (kind === 'confirm') return [kind, JSON.stringify(confirmed(random, world))];
+  if (kind !== 'topup') return [kind, random.pick(['one', 'two']), 5_000, random.between(1, 5)];
+  const [key, hash] = [random.pick(['', 't1']), random.pick(['h1', 'h2'])];
+  const transaction = ['{"kind":"topup"}', 8_000_000_000_000_000] as const;
+  return [
+    kind,
+    random.pick(['u1', 'u2']),
+    idOf(random, world.now),
+    random.between(-100, 400),
+    key,
+    hash,
+    ...transaction,
+  ];
+}
+
+/** JSON as texts: the two write an object's members in an order of their own. */
+const told = (answer: unknown): unknown =>
+  typeof answer === 'string' && /^[{[]/.test(answer) ? JSON.parse(answer) : answer;
 
 test('random calls of every script answer and leave the same in a real Redis and in the simulated one', async () => {
   for (const seed of [1, 2, Date.now()]) {
@@ -188,7 +160,9 @@ test('random calls of every script answer and leave the same in a real Redis and
       await own.redis.set('test:now', world.now);
       const [name, ...args] = callOf(random, world);
       const answers = await Promise.all([real[name](TAG, ...args), scripts[name](TAG, ...args)]);
-      expect({ seed, step, name, args, answer: answers[1] }).toEqual({ seed, step, name, args, answer: answers[0] });
+      expect({ seed, step, name, args, answer: told(answers[1]) }).toEqual({
+        ...{ seed, step, name, args, answer: told(answers[0]) },
+      });
       expect(keptBy(memory.dump())).toEqual(keptBy(await realDump()));
     }
   }

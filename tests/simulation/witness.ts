@@ -50,6 +50,8 @@ export type Witness = {
   look(): void;
 };
 
+type HeldGroup = [user: string, key: string, hash: string, batch: string, items: [id: string][]];
+
 const OPEN: ReadonlySet<string> = new Set(['held', 'claimed', 'unknown']);
 export const isOpen = ({ state }: Pick<Seen, 'state'>): boolean => OPEN.has(state);
 
@@ -123,16 +125,13 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
   const fault = (sentence: string): void => void (faults.length < 20 && faults.push(sentence));
 
   const learnUser = (tag: string, user: string): void => void users.set(tag, (users.get(tag) ?? new Set()).add(user));
-  /** A hold's arguments: confirmed ids, then groups. */
-  const learnHeld = (tag: string, args: readonly string[]): void => {
+  /** A hold's argument: confirmed ids, then groups. */
+  const learnHeld = (tag: string, arg: string): void => {
     const ids = byTag.get(tag) ?? new Set();
     byTag.set(tag, ids);
-    let at = 1 + Number(args[0]);
-    for (let groups = Number(args[at++]); groups > 0; groups -= 1) {
-      learnUser(tag, args[at] as string);
-      const [key, items] = [at + 1, Number(args[at + 4])];
-      at += 5;
-      for (let i = 0; i < items; i += 1, at += args[key] === '' ? 4 : 5) ids.add(args[at] as string);
+    for (const [user, , , , items] of (JSON.parse(arg) as [unknown, HeldGroup[]])[1]) {
+      learnUser(tag, user);
+      for (const [id] of items) ids.add(id);
     }
   };
 
@@ -224,10 +223,11 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
   };
 
   const onScript = (name: string, tag: string, args: readonly string[]): void => {
-    if (name === 'jsms_hold') learnHeld(tag, args);
-    if (name === 'jsms_topup') learnUser(tag, args[0] as string);
+    const arg = args[0] as string;
+    if (name === 'jsms_hold') learnHeld(tag, arg);
+    if (name === 'jsms_topup') learnUser(tag, arg);
     const all = SEES_ALL.has(name);
-    for (const id of byTag.get(tag) ?? []) if (all || args.includes(id)) watch(tag, id, name);
+    for (const id of byTag.get(tag) ?? []) if (all || arg.includes(id)) watch(tag, id, name);
     recount(tag);
   };
 
