@@ -103,8 +103,11 @@ export function openGate(
   };
 }
 
-/** A flood of campaigns refuses no one-time password, and requests of a thousand messages are no flood of requests. */
-export type Gates = { express: Gate; normal: Gate; batch: Gate };
+/**
+ * For single messages: a flood of campaigns refuses no one-time password. Batches are bounded by INFLIGHT_MAX alone: whoever has
+ * thousands of messages in a few requests expects to wait, and cannot flood by that.
+ */
+export type Gates = { express: Gate; normal: Gate };
 
 /** The limit at the start for single messages: about a second's. */
 const FIRST = 2_000;
@@ -114,6 +117,5 @@ export function openGates(targetMs: number, max: number): Gates {
   return {
     express: openGate(targetMs, max, FIRST),
     normal: openGate(targetMs, max, FIRST),
-    batch: openGate(targetMs, max),
   };
 }

@@ -203,19 +203,12 @@ export function gatewayDoor(
       '/send/batch',
       async ({ body, headers, set, request }) => {
         const { user_id, messages } = body;
-        const since = gates.batch.enter(messages.length);
-        let held = false;
-        try {
-          if (admit !== null) await admit(request, user_id, messages.length);
-          const key = headers['idempotency-key'] ?? '';
-          const { answer, replayed } = await acceptBatch(deps, user_id, messages, key, checkItem);
-          held = true;
-          set.status = 202;
-          if (replayed) set.headers[REPLAYED] = 'true';
-          return answer;
-        } finally {
-          gates.batch.leave(messages.length, since, held);
-        }
+        if (admit !== null) await admit(request, user_id, messages.length);
+        const key = headers['idempotency-key'] ?? '';
+        const { answer, replayed } = await acceptBatch(deps, user_id, messages, key, checkItem);
+        set.status = 202;
+        if (replayed) set.headers[REPLAYED] = 'true';
+        return answer;
       },
       {
         ...jsonBody,
