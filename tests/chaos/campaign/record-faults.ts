@@ -43,25 +43,25 @@ const poison: Fault = {
 
 const REREAD_RECORDS = 2_000;
 
-/** Sets a group that nobody is in so far back in a topic. */
-async function rewind(brokers: string, groupId: string, topic: string): Promise<Map<number, number>> {
+/** Sets a group that nobody is in back in a topic, never forward: what it has not read yet would be skipped. */
+async function rewind(brokers: string, groupId: string, topic: string): Promise<void> {
   const admin = connectTestKafka(brokers).admin();
   await admin.connect();
   try {
-    const partitions = (await admin.fetchTopicOffsets(topic)).map(({ partition, low, high }) => ({
+    const [committed] = await admin.fetchOffsets({ groupId, topics: [topic] });
+    const stands = new Map(committed?.partitions.map(({ partition, offset }) => [partition, Number(offset)]));
+    const partitions = (await admin.fetchTopicOffsets(topic)).map(({ partition, low }) => ({
       partition,
-      offset: Math.max(Number(low), Number(high) - REREAD_RECORDS),
+      offset: String(Math.max(Number(low), (stands.get(partition) ?? 0) - REREAD_RECORDS)),
     }));
     await until(
       `the group ${groupId} is empty`,
       async () => {
-        const offsets = partitions.map(({ partition, offset }) => ({ partition, offset: String(offset) }));
-        await admin.setOffsets({ groupId, topic, partitions: offsets });
+        await admin.setOffsets({ groupId, topic, partitions });
         return true;
       },
       { withinMs: 30_000, everyMs: 500 },
     );
-    return new Map(partitions.map(({ partition, offset }) => [partition, offset]));
   } finally {
     await admin.disconnect();
   }
