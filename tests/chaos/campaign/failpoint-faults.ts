@@ -16,6 +16,7 @@ const ASSISTED: Partial<Record<Failpoint, Assist>> = {
   'dispatcher.retry_released': { targets: ['operator MTN'], refuses: ['MTN'], passMax: 50 },
   'billing.sweep_after_script': { targets: ['operator Rightel'], refuses: ['Rightel'] },
   'billing.sweep_after_publish': { targets: ['operator Rightel'], refuses: ['Rightel'] },
+  'billing.settle_after_script': { targets: [], passMax: 40 },
   'billing.topup_after_script': { targets: [], passMax: 3 },
   'billing.topup_after_publish': { targets: [], passMax: 3 },
   'dispatcher.receipt_before_produce': { targets: [], passMax: 50 },
