@@ -138,6 +138,26 @@ function decode(value: unknown): LuaValue {
   return table;
 }
 
+/** What was packed lately: a record is unpacked and looked at many times for each time it is packed. */
+const packed = new Map<string, readonly LuaValue[]>();
+const PACKED_MAX = 5_000;
+
+function pack({ list }: LuaTable): string {
+  const text = JSON.stringify(list);
+  if (list.some((value) => value === undefined || typeof value === 'object'))
+    fault('a record of more than texts and numbers');
+  if (packed.size >= PACKED_MAX) packed.clear();
+  packed.set(text, [...list]);
+  return text;
+}
+
+/** The values of a packed list of texts and numbers; not to be written to. */
+export function unpacked(text: string): readonly LuaValue[] {
+  const known = packed.get(text) ?? (JSON.parse(text) as LuaValue[]);
+  packed.set(text, known);
+  return known;
+}
+
 /** By their whole names; each answers one value as it is, unpack a list of values. */
 export const LIBRARY: Readonly<Record<string, (...args: never[]) => unknown>> = {
   'string.format': (form: string, value: LuaValue): string => {
@@ -157,8 +177,8 @@ export const LIBRARY: Readonly<Record<string, (...args: never[]) => unknown>> = 
   'math.max': (a: LuaValue, b: LuaValue): number => Math.max(number(a), number(b)),
   'math.min': (a: LuaValue, b: LuaValue): number => Math.min(number(a), number(b)),
   // Packed is JSON here: what a script packs only a script unpacks, and the witness reads it.
-  'cmsgpack.pack': encode,
-  'cmsgpack.unpack': (packed: string): LuaValue => decode(JSON.parse(packed)),
+  'cmsgpack.pack': pack,
+  'cmsgpack.unpack': (text: string): LuaValue => new LuaTable().append(unpacked(text)),
   'cjson.encode': encode,
   'cjson.decode': (json: string): LuaValue => decode(JSON.parse(json)),
   tonumber: (value: LuaValue, base?: number): LuaValue => {

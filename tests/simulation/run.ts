@@ -3,6 +3,7 @@
  * N + n, so that a failure is run again alone by its own seed. Ends at the first broken one, with exit code 1.
  *   --plant NAME  with a bug of plants.ts
  *   --each        a line for each history
+ *   --stride J    only every J-th seed: jobs.ts runs J of these at once
  */
 import { parseArgs } from 'node:util';
 import { installClock } from './clock.ts';
@@ -20,12 +21,14 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '600' },
     plant: { type: 'string' },
     each: { type: 'boolean', default: false },
+    stride: { type: 'string', default: '1' },
   },
 });
 const plant = values.plant === undefined ? {} : PLANTS[values.plant];
 if (plant === undefined) throw new Error(`--plant is one of ${Object.keys(PLANTS).join(', ')}`);
 const first = Number(values.seed);
 const count = Number(values.histories);
+const stride = Number(values.stride);
 // Histories are full of errors that somebody handles; where each came from matters in one that is looked at alone.
 if (count > 1) Error.stackTraceLimit = 0;
 const startedAt = clockMs();
@@ -34,7 +37,7 @@ const sums = { histories: 0, messages: 0, submits: 0, turns: 0 };
 const reached: Record<string, number> = {};
 let broken: Awaited<ReturnType<typeof runHistory>> | null = null;
 for (let n = 0; n < count && passed() < Number(values.seconds) && broken === null; n += 1) {
-  const outcome = runHistory(first + n, { plant });
+  const outcome = runHistory(first + n * stride, { plant });
   if (values.each) process.stdout.write(`${JSON.stringify(outcome)}\n`);
   sums.histories += 1;
   sums.messages += outcome.messages;

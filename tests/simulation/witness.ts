@@ -3,7 +3,8 @@
  * move is held against the life of a message as DESIGN.md tells it. What must hold in the end stands in verdict.ts.
  */
 import { ATTEMPTS_MAX } from '../../shared/topics.ts';
-import { namedRecord, type RecordField } from '../support/record.ts';
+import { FIELD_AT, type RecordField } from '../support/record.ts';
+import { unpacked } from './lua-runtime.ts';
 import type { MemoryRedis } from './memory-redis.ts';
 
 export type Seen = {
@@ -138,10 +139,10 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
   const read = (tag: string, id: string): Seen | null => {
     const packed = memory.call('GET', [`${tag}:m:${id}`]);
     if (packed === null) return null;
-    const record = namedRecord(JSON.parse(packed as string) as unknown[]);
-    const n = (name: RecordField): number => Number(record[name]);
-    const s = (name: RecordField): string => record[name];
-    const until = (state: string): number => (record.state === state ? n('until') : 0);
+    const record = unpacked(packed as string);
+    const n = (name: RecordField): number => record[FIELD_AT[name]] as number;
+    const s = (name: RecordField): string => record[FIELD_AT[name]] as string;
+    const until = (state: string): number => (s('state') === state ? n('until') : 0);
     return {
       id,
       tag,
@@ -154,14 +155,14 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
       posted: n('posted'),
       error: s('error'),
       flags: s('flags'),
-      dead: s('dead') === '1',
+      dead: n('dead') === 1,
       validUntil: n('valid_until'),
       notBefore: until('held'),
       owner: s('owner'),
       operator: s('operator'),
       claimUntil: until('claimed'),
       waitUntil: until('unknown'),
-      resend: s('resend') === '1',
+      resend: n('resend') === 1,
       leaving: memory.expires(`${tag}:m:${id}`),
       gone: false,
       ref: '',
