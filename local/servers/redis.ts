@@ -74,6 +74,8 @@ function configuration(port: number, data: string, { maxmemory = '0', password }
     'appendonly yes',
     'appendfsync always',
     'save ""',
+    // A rewrite costs about as much as the messages of ten seconds; half a gigabyte is read in a few seconds at a start.
+    'auto-aof-rewrite-min-size 512mb',
     'maxmemory-policy noeviction',
     `maxmemory ${maxmemory}`,
     ...(password ? [`requirepass ${quoted(password)}`] : []),
