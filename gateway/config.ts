@@ -30,7 +30,7 @@ export const settings = {
     'messages on their way to a hold in this process; past it sends are refused with 503',
   ),
   HOLD_WAIT_MS: integer(
-    500,
+    250,
     10,
     10_000,
     'how long normal messages may wait for their hold when more comes than can be taken, milliseconds; what would wait longer is refused with 503',

@@ -21,8 +21,8 @@ export type Gate = {
 const WINDOW_MS = 100;
 /** A window with nothing in it for so long is begun anew. */
 const STALE_MS = 1_000;
-/** The limit never falls below it: so few are one or two calls to billing, and a slow moment is no overload. */
-const FLOOR = 512;
+/** The limit never falls below it: so few are one call to billing, and a slow moment is no overload. */
+const FLOOR = 256;
 /** How fast the limit rises again while it is reached and nobody waits too long. */
 const RISE = 1.125;
 

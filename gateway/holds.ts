@@ -16,6 +16,8 @@ const DEADLINE_MS = 3_000;
 const FLUSH_AFTER_MS = 500;
 /** Messages of one Hold call; a batch of more goes alone. Larger ones are hardly cheaper, and a one-time password waits behind them. */
 const BATCH_MAX = 256;
+/** Hold calls on their way at once, of each queue: what billing has before it, everybody waits for. */
+const INFLIGHT_MAX = 2;
 const PRODUCED_PER_CALL_MAX = 5_000;
 
 export type Holds = {
@@ -71,7 +73,8 @@ export function openHolds(billing: BillingClient, log: Log): Holds {
     timer ??= setTimeout(() => void flush(), FLUSH_AFTER_MS);
   };
 
-  const lane = () => coalesce(call, { batchMax: BATCH_MAX, weigh: ({ items }) => items.length, inflightMax: 4 });
+  const lane = () =>
+    coalesce(call, { batchMax: BATCH_MAX, weigh: ({ items }) => items.length, inflightMax: INFLIGHT_MAX });
   const holdNormal = lane();
   // A queue of its own: a one-time password does not stand behind a campaign that waits for its calls.
   const holdExpress = lane();

@@ -76,7 +76,7 @@ test('after the flood the limit rises again as far as it is needed, and no furth
 
 test('a limit that was brought down is never below what one call to billing takes', () => {
   const { gate, done } = flood(1_000, 20, 20);
-  expect(gate.limit).toBe(512);
+  expect(gate.limit).toBe(256);
   expect(done).toBeGreaterThan(390);
 });
 
