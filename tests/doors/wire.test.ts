@@ -122,7 +122,11 @@ test('lines that do not belong into a header are refused or stay what they are: 
     const wire = await open();
     wire.write(raw);
     await wire.until(/HTTP\/1\.1 \d{3}/, 3_000).catch(() => undefined);
-    expect([raw, /set-cookie|<script>/i.test(wire.got), /HTTP\/1\.1 50[0-4]/.test(wire.got)]).toEqual([raw, false, false]);
+    expect([raw, /set-cookie|<script>/i.test(wire.got), /HTTP\/1\.1 50[0-4]/.test(wire.got)]).toEqual([
+      raw,
+      false,
+      false,
+    ]);
     wire.end();
   }
 });
