@@ -12,7 +12,7 @@ const BATCH_MAX = 500;
  * messages claimed, which a crash makes unknown; a settlement's keeps nothing but news.
  */
 const CLAIM_PACE_MS = 10;
-const SETTLE_PACE_MS = 20;
+const SETTLE_PACE_MS = 50;
 const PUBLISHED_PER_CALL_MAX = 2_000;
 
 export type Records = {
