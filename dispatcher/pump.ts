@@ -13,6 +13,7 @@ import type { OperatorSettings } from '../shared/sms/operators.ts';
 import { LANES, type Lane } from '../shared/topics.ts';
 import type { Breaker } from './breaker.ts';
 import type { Connector, SubmitOutcome } from './connector.ts';
+import { createCover, waitingMax } from './cover.ts';
 import type { Lease, Wanted } from './lease.ts';
 import { createFifo, createLaneQueue } from './queue.ts';
 import type { Rate } from './rate.ts';
@@ -22,12 +23,6 @@ import type { Work } from './work.ts';
 
 /** Less than the shortest claim ttl by more than the longest submit. */
 export const CLAIM_GOOD_MS = 3_000;
-/** Claims ahead of the window: at least, and at most so many windows. */
-const COVER_MIN = 8;
-const COVER_WINDOWS_MAX = 4;
-/** Where a rate holds it back: what claims in hand may cover of it, seconds; more only where claiming itself takes longer. */
-const AHEAD_OF_RATE_S = 0.25;
-const AHEAD_OF_RATE_MAX_S = 1;
 /** A longer pause than this is not waited for with claims in hand. */
 const PAUSE_HELD_MS = 1_000;
 const RETRY_CLAIM_MS = 250;
@@ -92,26 +87,6 @@ export type Pump = {
    */
   close(handOver: (queued: Queued) => void): Promise<void>;
 };
-
-/** Of the last half second: what a claim's round trip submits meanwhile. */
-function createCover(windowSize: number) {
-  let submitted = 0;
-  let since = performance.now();
-  let perMs = 0;
-  return {
-    submitted: (): void => {
-      submitted += 1;
-    },
-    size: (now: number, claimMs: number): number => {
-      if (now - since > 500) {
-        perMs = submitted / (now - since);
-        submitted = 0;
-        since = now;
-      }
-      return Math.min(Math.ceil(perMs * claimMs * 1.5) + COVER_MIN, windowSize * COVER_WINDOWS_MAX);
-    },
-  };
-}
 
 export function createPump(deps: PumpDeps): Pump {
   const { settings, connector, rate, lease, breaker, records, log } = deps;
@@ -275,22 +250,12 @@ export function createPump(deps: PumpDeps): Pump {
     }
   };
 
-  /** How many of a side may wait for their submit with a claim in hand. */
-  const waitingMax = (now: number): number => {
-    const perSecond = Math.min(
-      rate.perSecond(now) || Number.POSITIVE_INFINITY,
-      settings.tps || Number.POSITIVE_INFINITY,
-    );
-    const aheadS = Math.min(Math.max(AHEAD_OF_RATE_S, records.claimMs / 500), AHEAD_OF_RATE_MAX_S);
-    return Math.max(1, Math.ceil(perSecond * aheadS));
-  };
-
   const claimMore = (now: number): void => {
     if (handOver || queue.length === 0 || !connector.ready || now < restUntil) return;
     if (rate.waitMs(now) > PAUSE_HELD_MS) return;
     const { windowSize } = connector;
     const ahead = cover.size(now, records.claimMs);
-    const most = waitingMax(now);
+    const most = waitingMax(rate.perSecond(now), settings.tps, records.claimMs);
     const allowance = breaker.allowance(now);
     const onTrial = breaker.state(now) === 'half_open';
     // What the others have claimed takes no room from express: it goes before them wherever they wait.
