@@ -1,7 +1,7 @@
 /**
  * A receipt settles an open `unknown`: it proves that the operator took the message, so billing posts its hold instead of
  * refunding it. A receipt belongs to an unknown when it carries our own id, or else when it names the handset's number and that
- * number has but one open unknown at that operator. One that waits to be sent again after an unknown (`on_unknown: resend`)
+ * number had but one open unknown at that operator when it came. One that waits to be sent again after an unknown (`on_unknown: resend`)
  * is spared the second submit, where the receipt carries our id. Billing's record decides (it may have been settled meanwhile), and its
  * sweeper publishes the outcome; here nothing is written.
  */
@@ -35,6 +35,12 @@ export async function provenUnknowns(sql: Sql): Promise<Row[]> {
         AND NOT EXISTS (
           SELECT 1 FROM exceptions n
           WHERE n.status = 'unknown' AND n.operator = m.operator AND n.phone = m.phone AND n.id <> m.id)
+        -- One that was given up since the receipt came may be the one it is of: of two, the first to be given up leaves the other alone.
+        AND NOT EXISTS (
+          SELECT 1 FROM messages n
+          WHERE n.phone = m.phone AND n.operator = m.operator AND n.id <> m.id AND n.status = 'failed'
+            AND 'perhaps_sent' = ANY (n.flags) AND n.decided_at > w.received_at
+            AND n.created_at BETWEEN m.created_at - interval '1 day' AND w.received_at)
       ORDER BY w.received_at LIMIT 1
     ) AS named ON true
     WHERE (e.status = 'unknown' OR (e.status = 'retrying' AND e.receipted))

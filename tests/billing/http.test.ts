@@ -298,11 +298,6 @@ test('a body without an end is refused where it passes the bound', async () => {
 
 const NO_SUCH = [
   ['GET', '/'],
-  ['GET', '/charge/123?amount=5'],
-  ['PUT', '/charge/123?amount=5'],
-  ['DELETE', '/balance/123'],
-  ['POST', '/balance/123'],
-  ['OPTIONS', '/balance/123'],
   ['POST', '/charge'],
   ['POST', '/charge/123/4?amount=5'],
   ['GET', '/BALANCE/123'],
@@ -312,8 +307,23 @@ const NO_SUCH = [
   ['GET', '/accounts/123/totals'],
 ] as const;
 
-test.each(NO_SUCH)('no such path or method is one problem and writes nothing: %s %s', async (method, path) => {
+test.each(NO_SUCH)('no such path is one problem and writes nothing: %s %s', async (method, path) => {
   expectProblem(await call(method, path), 'not_found', 404);
+  expect(await dump()).toEqual({});
+});
+
+const NO_SUCH_METHOD = [
+  ['GET', '/charge/123?amount=5', 'POST'],
+  ['PUT', '/charge/123?amount=5', 'POST'],
+  ['DELETE', '/balance/123', 'GET, HEAD'],
+  ['POST', '/balance/123', 'GET, HEAD'],
+  ['OPTIONS', '/balance/123', 'GET, HEAD'],
+] as const;
+
+test.each(NO_SUCH_METHOD)('no such method is one problem that names the others: %s %s', async (method, path, allow) => {
+  const answer = await call(method, path);
+  expectProblem(answer, 'method_not_allowed', 405);
+  expect(answer.headers.get('allow')).toBe(allow);
   expect(await dump()).toEqual({});
 });
 

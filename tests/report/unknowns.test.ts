@@ -57,5 +57,16 @@ describe('a receipt proves an open unknown', () => {
     const twin = open('unknown', { phone: message.phone });
     await writeFacts(db.writer, factsOf(twin.message, twin.status));
     expect(await proven(message, twin.message)).toEqual([]);
+    // The twin is given up first: whose receipt it was is as unclear as before.
+    await backdate(twin.message);
+    const given = {
+      status: 'failed',
+      version: 2,
+      error: 'no_answer',
+      flags: ['perhaps_sent'],
+      at: Date.now(),
+    } as const;
+    await writeFacts(db.writer, factsOf(statusEvent(twin.message, { ...given, flags: [...given.flags] })));
+    expect(await proven(message, twin.message)).toEqual([]);
   });
 });
