@@ -1,10 +1,12 @@
 /** Hold, Claim, Settle, Relay: a batch becomes one script call per shard, and the answers go back in the batch's order. */
 
 import {
+  ClaimCode,
   type ClaimReply,
   type ClaimRequest,
   type ClaimResult,
   type HoldGroup,
+  type HoldGroupReply,
   HoldOutcome,
   type HoldReply,
   type HoldRequest,
@@ -88,11 +90,13 @@ const holdArg = (produced: readonly Ref[], groups: readonly HoldGroup[]): string
       idempotency_key,
       body_hash,
       batch_id,
-      items.map(({ message_id, price, valid_until, event, answer }) =>
-        idempotency_key === ''
-          ? [message_id, Number(price), Number(valid_until), event]
-          : [message_id, Number(price), Number(valid_until), event, answer],
-      ),
+      items.map(({ message_id, price, valid_until, event, answer }) => [
+        message_id,
+        Number(price),
+        Number(valid_until),
+        event,
+        answer,
+      ]),
     ]),
   ]);
 
@@ -121,13 +125,7 @@ export async function hold({ scripts, refusal }: MessageDeps, request: HoldReque
   const overloaded = refusal() !== null;
   const groups = byShard(overloaded ? [] : request.groups);
   const produced = byShard(request.produced);
-  const replies: HoldReply['groups'] = request.groups.map(() => ({
-    outcome: HoldOutcome.OVERLOADED,
-    codes: [],
-    answers: [],
-    batch_id: '',
-    open: 0,
-  }));
+  const replies = request.groups.map(() => plainReply(HoldOutcome.OVERLOADED));
   await allShards(tagsOf(groups, produced), async (tag) => {
     const shard = groups.get(tag);
     const answers = await holdShard(scripts, tag, produced.get(tag)?.items ?? [], shard?.items ?? []);
@@ -144,11 +142,15 @@ type HoldAnswer =
   | [outcome: typeof HoldOutcome.REPLAYED, batchId: string, ...answers: string[]]
   | [outcome: typeof HoldOutcome.CONFLICT];
 
-function holdReply(answer: HoldAnswer): HoldReply['groups'][number] {
-  const none = { outcome: answer[0], open: 0, codes: [], answers: [], batch_id: '' };
-  if (answer[0] === HoldOutcome.HELD) return { ...none, open: answer[1], codes: answer.slice(2) as number[] };
-  if (answer[0] === HoldOutcome.REPLAYED) return { ...none, batch_id: answer[1], answers: answer.slice(2) as string[] };
-  return none;
+/** Of an outcome that says all there is to say. */
+const plainReply = (outcome: number): HoldGroupReply => ({ outcome, codes: [], answers: [], batch_id: '', open: 0 });
+
+function holdReply(answer: HoldAnswer): HoldGroupReply {
+  const plain = plainReply(answer[0]);
+  if (answer[0] === HoldOutcome.HELD) return { ...plain, open: answer[1], codes: answer.slice(2) as number[] };
+  if (answer[0] === HoldOutcome.REPLAYED)
+    return { ...plain, batch_id: answer[1], answers: answer.slice(2) as string[] };
+  return plain;
 }
 
 const refs = (published: readonly Published[] = []): [id: string, version: number][] =>
@@ -166,13 +168,12 @@ function outgoing(id: string, [, ...fields]: WithOutcome): typeof NOTHING_TO_PUB
   return { version, outcome, retry, retry_number: retryNumber };
 }
 
-const EARLY = 5;
-type ClaimAnswer = number | [code: typeof EARLY, waitMs: number] | WithOutcome;
+type ClaimAnswer = number | [code: typeof ClaimCode.EARLY, waitMs: number] | WithOutcome;
 
 function claimResult(id: string, answer: ClaimAnswer): ClaimResult {
   if (typeof answer === 'number') return { code: answer, ...NOTHING_TO_PUBLISH, not_before: '0' };
   const [code, waitMs] = answer;
-  if (code === EARLY) return { code, ...NOTHING_TO_PUBLISH, not_before: String(waitMs) };
+  if (code === ClaimCode.EARLY) return { code, ...NOTHING_TO_PUBLISH, not_before: String(waitMs) };
   return { code, ...outgoing(id, answer as WithOutcome), not_before: '0' };
 }
 

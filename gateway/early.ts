@@ -3,16 +3,13 @@
  * normal messages a send is refused before it is parsed, checked or routed. Express may have room still: what could be a one-time
  * password goes on.
  */
-import { AppError } from '../shared/error.ts';
 import { BODY_MAX_BYTES, type First, problemResponse, requestIdOf } from '../shared/http.ts';
-import type { Gates } from './gate.ts';
+import { type Gates, noRoom } from './gate.ts';
 
 const SEND = /^https?:\/\/[^/]+\/send$/;
 /** As it must stand in the body of every express message, whatever else does. Escapes are for those who write no plain JSON. */
 const EXPRESS = 'express';
 const ESCAPE = '\\u';
-
-const FULL = new AppError('unavailable', 'More is sent at the moment than can be taken; nothing was charged.');
 
 /** @param refused counts */
 export function refuseEarly({ normal }: Gates, refused: { inc(): void }): First {
@@ -21,7 +18,7 @@ export function refuseEarly({ normal }: Gates, refused: { inc(): void }): First 
     if (bytes.includes(EXPRESS) || bytes.includes(ESCAPE))
       return new Request(request.url, { method: 'POST', headers: request.headers, body: bytes });
     refused.inc();
-    return problemResponse(FULL, requestIdOf(request));
+    return problemResponse(noRoom(), requestIdOf(request));
   };
   return (request) => {
     if (!normal.full || request.method !== 'POST' || !SEND.test(request.url)) return null;

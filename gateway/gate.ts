@@ -1,6 +1,10 @@
 /** Whether there is room for more messages: asked before anything of them has an effect. */
 import { AppError } from '../shared/error.ts';
 
+/** What is answered while there is no room. */
+export const noRoom = (): AppError =>
+  new AppError('unavailable', 'More is sent at the moment than can be taken; nothing was charged.');
+
 /** Messages that wait for their hold. */
 export type Gate = {
   /** Takes messages in and answers the instant, for `leave`. Throws `unavailable` while there is no room for them. */
@@ -52,6 +56,12 @@ export function openGate(
   let windowBegan = now();
   let donePerMs = 0;
 
+  const beginWindow = (at: number): void => {
+    done = 0;
+    quickest = Number.POSITIVE_INFINITY;
+    windowBegan = at;
+  };
+
   const thinkOver = (at: number): void => {
     const latest = done / (at - windowBegan);
     donePerMs = donePerMs === 0 ? latest : (donePerMs + latest) / 2;
@@ -59,24 +69,18 @@ export function openGate(
       limit = Math.max(floor, Math.min(limit, Math.floor(donePerMs * targetMs)));
     else if (reached) limit = Math.min(max, Math.ceil(limit * RISE));
     reached = waiting >= limit;
-    done = 0;
-    quickest = Number.POSITIVE_INFINITY;
-    windowBegan = at;
+    beginWindow(at);
   };
 
   return {
     enter: (messages) => {
       if (waiting >= limit) {
         reached = true;
-        throw new AppError('unavailable', 'More is sent at the moment than can be taken; nothing was charged.');
+        throw noRoom();
       }
       const at = now();
       // Nothing was to be done until now: that says nothing of how much can be.
-      if (waiting === 0 && at - windowBegan > STALE_MS) {
-        windowBegan = at;
-        done = 0;
-        quickest = Number.POSITIVE_INFINITY;
-      }
+      if (waiting === 0 && at - windowBegan > STALE_MS) beginWindow(at);
       waiting += messages;
       return at;
     },

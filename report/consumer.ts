@@ -49,7 +49,7 @@ class EndsUnknown extends Error {}
 export type PatientWrite = (
   facts: readonly Fact[],
   onWritten: (written: Written) => void,
-  reached?: readonly Reached[],
+  reached: readonly Reached[],
 ) => Promise<void>;
 
 /** Writes facts until they are written. Rejects only when the consumer closes. */
@@ -87,13 +87,13 @@ export function createPatientWrite(
     facts: readonly Fact[],
     thrown: unknown,
     onWritten: (written: Written) => void,
-    reached?: readonly Reached[],
+    reached: readonly Reached[],
   ): Promise<void> => {
     const only = facts[0];
     if (facts.length > 1) {
       const half = facts.length >> 1;
       // With the first half alone nothing is reached yet.
-      await write(facts.slice(0, half), onWritten, reached && []);
+      await write(facts.slice(0, half), onWritten, []);
       return write(facts.slice(half), onWritten, reached);
     }
     if (only === undefined || only.kind === 'poison') throw thrown;

@@ -46,7 +46,6 @@ type Batch = {
   receipts: ReceiptEvent[];
   ledger: LedgerEvent[];
   poison: (Fact & { kind: 'poison' })[];
-  offsets: Map<string, Reached>;
   expired: number;
 };
 
@@ -67,20 +66,9 @@ function sortFacts(facts: readonly Fact[], droppedBeforeMs: number): Batch {
     receipts: [],
     ledger: [],
     poison: [],
-    offsets: new Map(),
     expired: 0,
   };
-  let run: Reached | undefined;
   for (const fact of facts) {
-    if (run?.topic !== fact.topic || run.partition !== fact.partition) {
-      const key = `${fact.topic}/${fact.partition}`;
-      run = batch.offsets.get(key);
-      if (!run) {
-        run = { topic: fact.topic, partition: fact.partition, next: 0 };
-        batch.offsets.set(key, run);
-      }
-    }
-    run.next = Math.max(run.next, fact.offset + 1);
     if (fact.kind === 'ledger') batch.ledger.push(fact.event);
     else if (fact.kind === 'poison') batch.poison.push(fact);
     else if (fact.kind === 'receipt') batch.receipts.push(fact.event);
@@ -156,8 +144,8 @@ async function writePoison(tx: Sql, poison: Batch['poison']): Promise<void> {
   );
 }
 
-async function writeOffsets(tx: Sql, offsets: readonly Reached[]): Promise<void> {
-  const rows = [...offsets].sort((a, b) =>
+async function writeOffsets(tx: Sql, reached: readonly Reached[]): Promise<void> {
+  const rows = [...reached].sort((a, b) =>
     a.topic === b.topic ? a.partition - b.partition : a.topic < b.topic ? -1 : 1,
   );
   // Never backwards: a writer whose partition was taken away may come late.
@@ -171,14 +159,14 @@ async function writeOffsets(tx: Sql, offsets: readonly Reached[]): Promise<void>
 
 /**
  * Writes one batch of facts.
- * @param reached where the partitions stand with it; when not given, behind the facts
+ * @param reached where the partitions stand with it
  * @throws what PostgreSQL throws: nothing was written then, or (the connection was lost) perhaps all of it, and writing it
  * again changes nothing
  */
 export async function writeFacts(
   writer: Writer,
   facts: readonly Fact[],
-  reached?: readonly Reached[],
+  reached: readonly Reached[],
 ): Promise<Written> {
   const { sql, days, timeZone } = writer;
   const instants: number[] = [];
@@ -186,7 +174,6 @@ export async function writeFacts(
     if (fact.kind === 'message' || fact.kind === 'status') instants.push(idTimeMs(fact.event.id));
   const batch = sortFacts(facts, await days.ensure(instants));
   const { patches, statuses, receipts, ledger, poison } = batch;
-  const offsets = reached ?? [...batch.offsets.values()];
   const nowMs = writer.now();
   const dead = statuses.filter((event) => event.dead && event.at >= nowMs - writer.deadLetterDays * DAY_MS);
 
@@ -206,7 +193,7 @@ export async function writeFacts(
     if (ledger.length > 0) steps.push(writeLedger(tx, ledger, timeZone));
     if (dead.length > 0) steps.push(writeDeadLetters(tx, dead));
     if (poison.length > 0) steps.push(writePoison(tx, poison));
-    if (offsets.length > 0) steps.push(writeOffsets(tx, offsets));
+    if (reached.length > 0) steps.push(writeOffsets(tx, reached));
     await Promise.all(steps);
     return outcome;
   });

@@ -70,7 +70,8 @@ export type StreamOptions = {
   bytesPerPartitionMax?: number;
   /**
    * Awaited: the batch is durable when it resolves. Tracked: it takes the records, and each is `done` now or later; what it
-   * may answer is awaited before the partition's next batch. A handler that throws is asked again with the same records, so it must not throw for what a record holds.
+   * may answer is awaited before the partition's next batch. A handler that throws is asked again with the same records, so
+   * it must not throw for what a record holds.
    */
   onBatch(batch: RecordBatch): Promise<void> | void;
   tracked?: boolean;
@@ -416,8 +417,9 @@ async function openStream(
 
   return {
     pause: (topic, partition) => {
-      paused.set(`${topic}/${partition}`, { topic, partitions: [partition] });
-      tell('pause', [{ topic, partitions: [partition] }]);
+      const which = { topic, partitions: [partition] };
+      paused.set(`${topic}/${partition}`, which);
+      tell('pause', [which]);
     },
     resume: (topic, partition) => {
       paused.delete(`${topic}/${partition}`);

@@ -36,7 +36,7 @@ local function hold(user, key, hash, batch, items)
   for i, item in ipairs(items) do
     local code = hold_item(user, a, item)
     reply[i + 2] = code
-    answers[i] = code == 0 and item[5] or ''
+    if known_key then answers[i] = code == 0 and item[5] or '' end
     if code == 0 then accepted = accepted + 1 end
   end
   if known_key and accepted > 0 then

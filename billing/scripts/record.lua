@@ -105,9 +105,12 @@ local function write_indexes()
   if #unbox > 0 then each_piece('ZREM', OUTBOX, unbox) end
 end
 
+-- Lists of words by comma.
+local function has(list, word) return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) end
+
 local function join(a, b)
-  if not a or a == '' then return b end
-  if b == '' or string.find(',' .. a .. ',', ',' .. b .. ',', 1, true) then return a end
+  if a == '' then return b end
+  if has(a, b) then return a end
   return a .. ',' .. b
 end
 
@@ -136,7 +139,7 @@ end
 
 local function decide_failed(id, r, now, reason, flags, dead)
   -- Sent again after an unknown: whatever is said of its last try, an earlier one may have been taken.
-  if string.find(',' .. flags .. ',', ',perhaps_double,', 1, true) then flags = join(flags, 'perhaps_sent') end
+  if has(flags, 'perhaps_double') then flags = join(flags, 'perhaps_sent') end
   r[ERROR], r[FLAGS], r[DEAD] = reason, flags, dead and 1 or 0
   -- One that Kafka never had is produced all the same: the report knows of it by that alone.
   if r[STATE] ~= 'held' or r[ATTEMPT] > 1 or not redis.call('ZSCORE', OUTBOX, id) then r[EVENT] = '' end

@@ -3,30 +3,13 @@ import { expect, test } from 'bun:test';
 import postgres from 'postgres';
 import { PARTITIONS, TOPICS } from '../../shared/topics.ts';
 import { newPhone } from '../support/phones.ts';
+import { POISON } from '../support/poison.ts';
 import { until } from '../support/poll.ts';
 import { assertDrained, assertSettled } from '../support/settled.ts';
 import { connectTestKafka } from '../support/stack-servers.ts';
 import { useStack } from '../support/use-stack.ts';
 
 const stack = useStack();
-
-const POISON: readonly (string | Buffer | null)[] = [
-  null,
-  '',
-  'no JSON',
-  '{"id":',
-  '[]',
-  '{}',
-  'null',
-  '"text"',
-  '{"kind":"status"}',
-  '{"kind":"receipt","operator":"MCI","operator_id":7,"status":"delivered","at":1}',
-  '{"id":"x","user_id":1,"attempt":"1"}',
-  '{"transaction_id":"x","amount":1e308}',
-  Buffer.from([0xff, 0xfe, 0x00, 0x80]),
-  'x'.repeat(300_000),
-  '['.repeat(50_000),
-];
 
 test('records that nobody can read, in every partition of every topic, are passed by and kept; what is behind them goes on', async () => {
   const producer = connectTestKafka(stack.servers.kafkaBrokers).producer();

@@ -1,8 +1,8 @@
 import { beforeAll, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fetchTrusting } from '../../shared/runtime.ts';
+import { openWire } from '../doors/wire.ts';
 import type { Audit, Message, Page } from '../support/api.ts';
 import { AUTHORITY } from '../support/certificates.ts';
 import { AUTH_ENV, makeKey } from '../support/keys.ts';
@@ -14,6 +14,7 @@ import { useStack } from '../support/use-stack.ts';
 const stack = useStack({ tls: true, env: { ...AUTH_ENV } });
 const trusting = fetchTrusting(AUTHORITY);
 const keys = { admin: '', customer: '' };
+const CLOSED_WITHIN_MS = 15_000;
 const TEXT = 'کد تایید: 1234';
 
 type Answer<T> = { status: number; json: T };
@@ -65,16 +66,10 @@ test('without a key, without trust and without TLS nothing is answered', async (
     Number(stack.settings.BILLING_GRPC_PORT),
   ];
   for (const port of ports) {
-    const plain = await new Promise<string>((resolve) => {
-      const socket = connect(port, '127.0.0.1', () => socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n'));
-      let got = '';
-      socket.on('data', (chunk) => {
-        got += chunk.toString('latin1');
-      });
-      socket.on('error', () => undefined);
-      socket.on('close', () => resolve(got));
-    });
-    expect([port, /HTTP|live/.test(plain)]).toEqual([port, false]);
+    const plain = await openWire(port);
+    plain.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n');
+    expect([port, await plain.closed(CLOSED_WITHIN_MS)]).not.toEqual([port, null]);
+    expect([port, /HTTP|live/.test(plain.got)]).toEqual([port, false]);
   }
 });
 

@@ -3,9 +3,16 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { discardDeadLetter, listDeadLetters, replayDeadLetter } from '../../report/dead-letters.ts';
 import { resendThrough } from '../../report/gateway.ts';
-import { writeFacts } from '../../report/write.ts';
 import { newId } from '../../shared/id.ts';
-import { createDatabase, factsOf, messageEvent, newAccount, statusEvent, type TestDatabase } from './fixture.ts';
+import {
+  createDatabase,
+  factsOf,
+  messageEvent,
+  newAccount,
+  statusEvent,
+  type TestDatabase,
+  writeFacts,
+} from './fixture.ts';
 
 let db: TestDatabase;
 let door: Server;

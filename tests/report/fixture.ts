@@ -4,7 +4,7 @@ import type { Fact } from '../../report/events.ts';
 import { migrate } from '../../report/migrate.ts';
 import { createDays } from '../../report/partitions.ts';
 import { openStore, type Store } from '../../report/store.ts';
-import type { Writer } from '../../report/write.ts';
+import { type Reached, type Writer, type Written, writeFacts as write } from '../../report/write.ts';
 import type { LedgerEvent, MessageEvent, ReceiptEvent, StatusEvent } from '../../shared/events.ts';
 import { newId } from '../../shared/id.ts';
 import { closePostgres, connectPostgres, type Sql } from '../../shared/postgres.ts';
@@ -41,6 +41,20 @@ export async function createDatabase(now: () => number = Date.now): Promise<Test
     },
   };
 }
+
+/** Where partitions stand once all of these facts are written. */
+export function behind(facts: readonly Fact[]): Reached[] {
+  const reached = new Map<string, Reached>();
+  for (const { topic, partition, offset } of facts) {
+    const key = `${topic}/${partition}`;
+    reached.set(key, { topic, partition, next: Math.max(reached.get(key)?.next ?? 0, offset + 1) });
+  }
+  return [...reached.values()];
+}
+
+/** Writes facts of which none is waited with. */
+export const writeFacts = (writer: Writer, facts: readonly Fact[]): Promise<Written> =>
+  write(writer, facts, behind(facts));
 
 let account = 0;
 /** An account that no other test uses. */

@@ -2,10 +2,17 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { csvCell, exportCsv } from '../../report/export.ts';
 import { type Filter, readFilter } from '../../report/filter.ts';
 import { readPage } from '../../report/list.ts';
-import { writeFacts } from '../../report/write.ts';
 import type { MessageEvent } from '../../shared/events.ts';
 import { newId } from '../../shared/id.ts';
-import { createDatabase, factsOf, messageEvent, newAccount, statusEvent, type TestDatabase } from './fixture.ts';
+import {
+  createDatabase,
+  factsOf,
+  messageEvent,
+  newAccount,
+  statusEvent,
+  type TestDatabase,
+  writeFacts,
+} from './fixture.ts';
 
 let db: TestDatabase;
 beforeAll(async () => {

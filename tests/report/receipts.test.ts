@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { Fact } from '../../report/events.ts';
 import { readMessage } from '../../report/message.ts';
-import { joinLateMatches, type Written, writeFacts } from '../../report/write.ts';
+import { joinLateMatches, type Written } from '../../report/write.ts';
 import { newId } from '../../shared/id.ts';
 import {
   createDatabase,
@@ -13,6 +13,7 @@ import {
   statusEvent,
   sumsOf,
   type TestDatabase,
+  writeFacts,
 } from './fixture.ts';
 
 let db: TestDatabase;

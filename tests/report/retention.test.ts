@@ -4,11 +4,11 @@ import { migrate } from '../../report/migrate.ts';
 import { createDays, firstId } from '../../report/partitions.ts';
 import { retain } from '../../report/retention.ts';
 import { readSummary, readTotals } from '../../report/totals.ts';
-import { writeFacts } from '../../report/write.ts';
 import type { MessageEvent } from '../../shared/events.ts';
 import { idTimeMs, newId } from '../../shared/id.ts';
 import { createLog } from '../../shared/log.ts';
 import {
+  behind,
   createDatabase,
   factsOf,
   messageEvent,
@@ -17,6 +17,7 @@ import {
   statusEvent,
   type TestDatabase,
   TIME_ZONE,
+  writeFacts,
 } from './fixture.ts';
 
 const DAY_MS = 86_400_000;
@@ -125,9 +126,13 @@ describe('retention', () => {
       () => false,
       () => undefined,
     );
-    await patient(facts, (written) => {
-      expired += written.expired;
-    });
+    await patient(
+      facts,
+      (written) => {
+        expired += written.expired;
+      },
+      behind(facts),
+    );
     expect(expired).toBe(2);
     expect((await readTotals(db.store, watermark, user_id)).posted).toBe(220);
   });

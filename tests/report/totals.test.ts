@@ -4,7 +4,6 @@ import { Kafka, logLevel } from 'kafkajs';
 import { readStatement } from '../../report/statement.ts';
 import { readSummary, readTotals } from '../../report/totals.ts';
 import { createWatermark } from '../../report/watermark.ts';
-import { writeFacts } from '../../report/write.ts';
 import { newId } from '../../shared/id.ts';
 import { connectKafka } from '../../shared/kafka.ts';
 import { createLog } from '../../shared/log.ts';
@@ -18,6 +17,7 @@ import {
   newAccount,
   statusEvent,
   type TestDatabase,
+  writeFacts,
 } from './fixture.ts';
 
 const servers = infra();

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { provenUnknowns } from '../../report/unknowns.ts';
-import { writeFacts } from '../../report/write.ts';
 import type { MessageEvent, StatusEvent } from '../../shared/events.ts';
 import {
   createDatabase,
@@ -10,6 +9,7 @@ import {
   receiptEvent,
   statusEvent,
   type TestDatabase,
+  writeFacts,
 } from './fixture.ts';
 
 let db: TestDatabase;

@@ -3,12 +3,13 @@ import fc from 'fast-check';
 import { createPatientWrite } from '../../report/consumer.ts';
 import type { Fact } from '../../report/events.ts';
 import { readMessage } from '../../report/message.ts';
-import { type Written, writeFacts } from '../../report/write.ts';
+import type { Written } from '../../report/write.ts';
 import type { MessageEvent, ReceiptEvent, StatusEvent } from '../../shared/events.ts';
 import { newId } from '../../shared/id.ts';
 import { createLog } from '../../shared/log.ts';
 import { TOPICS } from '../../shared/topics.ts';
 import {
+  behind,
   createDatabase,
   exceptionsOf,
   factsOf,
@@ -19,6 +20,7 @@ import {
   statusEvent,
   sumsOf,
   type TestDatabase,
+  writeFacts,
 } from './fixture.ts';
 
 let db: TestDatabase;
@@ -157,7 +159,9 @@ describe('a message ends in the same row', () => {
     );
     const both = [...factsOf(...messages, ...statuses), ...factsOf(...receipts)];
     await Promise.all(
-      [both, [...both].reverse(), both.filter((_, i) => i % 2 === 0)].map((facts) => patient(facts, () => undefined)),
+      [both, [...both].reverse(), both.filter((_, i) => i % 2 === 0)].map((facts) =>
+        patient(facts, () => undefined, behind(facts)),
+      ),
     );
     const [row] = await db.sql`
       SELECT count(*)::int AS n, sum(posted)::int AS posted FROM messages WHERE user_id = ${user_id}`;
@@ -261,7 +265,7 @@ describe('what cannot be written', () => {
       quiet,
       () => false,
       () => undefined,
-    )(facts, (w) => void written.push(w));
+    )(facts, (w) => void written.push(w), behind(facts));
     const [row] = await db.sql`SELECT count(*)::int AS n FROM messages WHERE user_id = ${user_id}`;
     expect(row?.n).toBe(8);
     expect(written.reduce((sum, w) => sum + w.poison, 0)).toBe(1);

@@ -142,20 +142,23 @@ function decode(value: unknown): LuaValue {
 const packed = new Map<string, readonly LuaValue[]>();
 const PACKED_MAX = 5_000;
 
+function remember(text: string, values: readonly LuaValue[]): readonly LuaValue[] {
+  if (packed.size >= PACKED_MAX) packed.clear();
+  packed.set(text, values);
+  return values;
+}
+
 function pack({ list }: LuaTable): string {
   const text = JSON.stringify(list);
   if (list.some((value) => value === undefined || typeof value === 'object'))
     fault('a record of more than texts and numbers');
-  if (packed.size >= PACKED_MAX) packed.clear();
-  packed.set(text, [...list]);
+  remember(text, [...list]);
   return text;
 }
 
 /** The values of a packed list of texts and numbers; not to be written to. */
 export function unpacked(text: string): readonly LuaValue[] {
-  const known = packed.get(text) ?? (JSON.parse(text) as LuaValue[]);
-  packed.set(text, known);
-  return known;
+  return packed.get(text) ?? remember(text, JSON.parse(text) as LuaValue[]);
 }
 
 /** By their whole names; each answers one value as it is, unpack a list of values. */

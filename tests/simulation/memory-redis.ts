@@ -93,10 +93,9 @@ export function createMemoryRedis(now: () => number): MemoryRedis {
       return entry.value;
     },
     SET: ([key = '', value = '', option, ms]) => {
+      if (option !== undefined && option !== 'PX' && option !== 'NX') throw new Error('ERR syntax error');
       if (option === 'NX' && find(key) !== undefined) return null;
-      if (option === 'NX') option = undefined;
-      if (option !== undefined && option !== 'PX') throw new Error('ERR syntax error');
-      const expiresAt = option === undefined ? Number.POSITIVE_INFINITY : now() + integer(ms);
+      const expiresAt = option === 'PX' ? now() + integer(ms) : Number.POSITIVE_INFINITY;
       data.set(key, { kind: 'string', value, expiresAt });
       return 'OK';
     },

@@ -48,8 +48,11 @@ export async function readShard(redis: Redis, tag: string): Promise<Shard> {
   };
   const rows = (await redis.eval(READ_SHARD, 0, tag)) as [string, number, string[]][];
   for (const [name, ttl, flat] of rows) {
-    if (name.startsWith('m:')) shard.records.set(name.slice(2), { ...namedRecord(flat), ttl: String(ttl) });
-    const fields = name.startsWith('m:') ? [] : pairs(flat);
+    if (name.startsWith('m:')) {
+      shard.records.set(name.slice(2), { ...namedRecord(flat), ttl: String(ttl) });
+      continue;
+    }
+    const fields = pairs(flat);
     if (name === 'outbox' || name === 'due') for (const [id, at] of fields) shard[name].set(id, Number(at));
     else if (name === 'ledger') shard.ledger = fields.map(([id]) => id);
     else if (name.startsWith('a:')) {

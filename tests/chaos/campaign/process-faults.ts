@@ -3,35 +3,31 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Fault } from './fault.ts';
-import { SERVERS, SERVICES, type ServiceName } from './world.ts';
+import type { Unit } from './unit.ts';
+import { SERVERS, SERVICES, type ServerName, type ServiceName, type World } from './world.ts';
 
 const FREEZES_MS = [1_000, 2_000, 4_000, 8_000, 20_000];
 
-const killed = (name: ServiceName): Fault => ({
+const unitOf = ({ services, servers }: World, name: ServiceName | ServerName): Unit =>
+  ({ ...services, ...servers })[name];
+
+/** @param awayMs it is away for so long at most */
+const killed = (name: ServiceName | ServerName, awayMs: number): Fault => ({
   kind: `kill -9 ${name}`,
   targets: [name],
-  run: async ({ services }, random) => {
-    await services[name].kill();
-    await delay(random.between(0, 2_000));
-    await services[name].ensure();
+  run: async (world, random) => {
+    const unit = unitOf(world, name);
+    await unit.kill();
+    await delay(random.between(0, awayMs));
+    await unit.ensure();
   },
 });
 
-const serverKilled = (name: (typeof SERVERS)[number]): Fault => ({
-  kind: `kill -9 ${name}`,
-  targets: [name],
-  run: async ({ servers }, random) => {
-    await servers[name].kill();
-    await delay(random.between(0, 4_000));
-    await servers[name].ensure();
-  },
-});
-
-const frozen = (name: ServiceName | (typeof SERVERS)[number]): Fault => ({
+const frozen = (name: ServiceName | ServerName): Fault => ({
   kind: `freeze ${name}`,
   targets: [name],
-  run: async ({ services, servers }, random) => {
-    const unit = { ...services, ...servers }[name];
+  run: async (world, random) => {
+    const unit = unitOf(world, name);
     unit.freeze();
     try {
       await delay(random.pick(FREEZES_MS));
@@ -74,8 +70,8 @@ const clockJump = (name: ServiceName): Fault => ({
 });
 
 export const PROCESS_FAULTS: readonly Fault[] = [
-  ...SERVICES.map(killed),
-  ...SERVERS.map(serverKilled),
+  ...SERVICES.map((name) => killed(name, 2_000)),
+  ...SERVERS.map((name) => killed(name, 4_000)),
   ...[...SERVICES, ...SERVERS].map(frozen),
   ...SERVICES.map(replica),
   ...SERVICES.map(clockJump),

@@ -3,23 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import postgres from 'postgres';
 import { LANES, PARTITIONS, TOPICS } from '../../../shared/topics.ts';
+import { POISON } from '../../support/poison.ts';
 import { until } from '../../support/poll.ts';
 import { connectTestKafka } from '../../support/stack-servers.ts';
 import type { Fault } from './fault.ts';
-
-const POISON: readonly (string | Buffer | null)[] = [
-  null,
-  '',
-  'no JSON',
-  '{"id":',
-  '[]',
-  'null',
-  '{"kind":"status"}',
-  '{"id":"x","user_id":1,"attempt":"1"}',
-  '{"transaction_id":"x","amount":1e308}',
-  Buffer.from([0xff, 0xfe, 0x00, 0x80]),
-  '['.repeat(50_000),
-];
 
 const poison: Fault = {
   kind: 'poison records',
