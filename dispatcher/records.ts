@@ -1,6 +1,6 @@
 /** Claims and settlements through billing, coalesced; outcomes that Kafka confirmed ride along, or go alone within half a second. */
 import type { ClaimItem, ClaimResult, Published, SettleItem, SettleResult } from '../shared/billing.ts';
-import { coalesce } from '../shared/coalesce.ts';
+import { coalesce, URGENT_OVERLAP_MS } from '../shared/coalesce.ts';
 import type { BillingClient } from '../shared/grpc.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 
@@ -13,6 +13,8 @@ const BATCH_MAX = 500;
  */
 const CLAIM_PACE_MS = 10;
 const SETTLE_PACE_MS = 50;
+/** Express claims are few: on a busy billing the next one does not wait for the last one's answer. */
+const EXPRESS = { inflightMax: 8, overlapMs: URGENT_OVERLAP_MS } as const;
 const PUBLISHED_PER_CALL_MAX = 2_000;
 
 export type Records = {
@@ -71,7 +73,7 @@ export function openRecords(billing: BillingClient, owner: string, ttlMs: () => 
   };
 
   const claim = coalesce(claimAll, { batchMax: BATCH_MAX, paceMs: CLAIM_PACE_MS });
-  const claimExpress = coalesce(claimAll, { batchMax: BATCH_MAX });
+  const claimExpress = coalesce(claimAll, { batchMax: BATCH_MAX, ...EXPRESS });
   const settle = coalesce(settleAll, { batchMax: BATCH_MAX, paceMs: SETTLE_PACE_MS });
   return {
     claim: (item, hurries) => (hurries ? claimExpress : claim)(item),

@@ -7,7 +7,7 @@ import {
   type HoldRequest,
   type Ref,
 } from '../shared/billing.ts';
-import { coalesce } from '../shared/coalesce.ts';
+import { coalesce, URGENT_OVERLAP_MS } from '../shared/coalesce.ts';
 import { AppError } from '../shared/error.ts';
 import type { BillingClient } from '../shared/grpc.ts';
 import { errorFields, type Log } from '../shared/log.ts';
@@ -15,9 +15,11 @@ import { errorFields, type Log } from '../shared/log.ts';
 const DEADLINE_MS = 3_000;
 const FLUSH_AFTER_MS = 500;
 /** Messages of one Hold call; a batch of more goes alone. Larger ones are hardly cheaper, and a one-time password waits behind them. */
-const BATCH_MAX = 256;
-/** Hold calls on their way at once, of each queue: what billing has before it, everybody waits for. */
+const BATCH_MAX = 128;
+/** Hold calls on their way at once: what billing has before it, everybody waits for. */
 const INFLIGHT_MAX = 2;
+/** Express calls hold little. Under a flood a call is long on its way, and the next password does not wait for it to come back. */
+const EXPRESS = { inflightMax: 8, overlapMs: URGENT_OVERLAP_MS } as const;
 const PRODUCED_PER_CALL_MAX = 5_000;
 
 export type Holds = {
@@ -73,11 +75,10 @@ export function openHolds(billing: BillingClient, log: Log): Holds {
     timer ??= setTimeout(() => void flush(), FLUSH_AFTER_MS);
   };
 
-  const lane = () =>
-    coalesce(call, { batchMax: BATCH_MAX, weigh: ({ items }) => items.length, inflightMax: INFLIGHT_MAX });
-  const holdNormal = lane();
+  const lane = { batchMax: BATCH_MAX, weigh: ({ items }: HoldGroup) => items.length, inflightMax: INFLIGHT_MAX };
+  const holdNormal = coalesce(call, lane);
   // A queue of its own: a one-time password does not stand behind a campaign that waits for its calls.
-  const holdExpress = lane();
+  const holdExpress = coalesce(call, { ...lane, ...EXPRESS });
 
   return {
     hold: async (group, express = false) => {

@@ -15,9 +15,12 @@ export type CoalesceOptions<I> = {
   inflightMax?: number;
   /** From the start of one batch to the next at least, where a batch costs by itself; what comes after a quiet time goes at once. */
   paceMs?: number;
-  /** An item that the pace does not hold up, and with it whatever waits. */
+  /** An item that the pace does not hold up, and a batch in flight only for URGENT_OVERLAP_MS; nor whatever waits with it. */
   urgent?: (item: I) => boolean;
 };
+
+/** Short against what a password may wait, long against what a batch takes while nothing is the matter. */
+export const URGENT_OVERLAP_MS = 10;
 
 export type Coalescer<I, O> = {
   (item: I): Promise<O>;
@@ -85,6 +88,8 @@ export function coalesce<I, O>(work: (items: I[]) => Promise<O[]>, options: Coal
     }
   };
 
+  const patience = (): number => (hurried ? Math.min(URGENT_OVERLAP_MS, overlapMs) : overlapMs);
+
   const pump = (): void => {
     if (queue.length === 0) return;
     const age = performance.now() - startedAt;
@@ -95,7 +100,7 @@ export function coalesce<I, O>(work: (items: I[]) => Promise<O[]>, options: Coal
       }, paceMs - age);
       return;
     }
-    if (inflight === 0 || (age >= overlapMs && inflight < inflightMax)) {
+    if (inflight === 0 || (age >= patience() && inflight < inflightMax)) {
       const batch = take();
       // What a full batch leaves behind may hold the item in a hurry.
       hurried &&= queue.length > 0;
@@ -105,14 +110,22 @@ export function coalesce<I, O>(work: (items: I[]) => Promise<O[]>, options: Coal
       overlapTimer = setTimeout(() => {
         overlapTimer = null;
         pump();
-      }, overlapMs);
+      }, patience());
     }
+  };
+
+  /** Whatever waits goes on by the clock of the one in a hurry. */
+  const hurry = (): void => {
+    if (hurried) return;
+    hurried = true;
+    if (overlapTimer !== null) clearTimeout(overlapTimer);
+    overlapTimer = null;
   };
 
   const add = (item: I): Promise<O> =>
     new Promise<O>((resolve, reject) => {
       queue.push({ item, resolve, reject });
-      if (urgent?.(item)) hurried = true;
+      if (urgent?.(item)) hurry();
       if (scheduled || (paceTimer !== null && !hurried)) return;
       if (inflight > 0) return void (overlapTimer === null && pump());
       // What arrives in the same turn of the event loop joins the first batch.

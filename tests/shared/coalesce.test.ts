@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { type CoalesceOptions, coalesce } from '../../shared/coalesce.ts';
+import { type CoalesceOptions, coalesce, URGENT_OVERLAP_MS } from '../../shared/coalesce.ts';
 
 type Call = { items: number[]; finish: () => void; fail: (reason: Error) => void };
 
@@ -158,4 +158,25 @@ test('an urgent item that a full batch leaves behind goes right after it', async
   calls[1]?.finish();
   await Promise.all(all);
   expect(calls.map(({ items }) => items)).toEqual([[1, 2], [100]]);
+});
+
+test('an urgent item waits for no long call either, nor for the patience of what waited before it', async () => {
+  const { add, calls } = rig({ batchMax: 10, urgent: (n) => n >= 100 });
+  const answers = [add(1)];
+  await turns();
+  answers.push(add(2), add(100));
+  const bound = performance.now() + 2_000;
+  while (calls.length < 2 && performance.now() < bound) await turn();
+  expect(calls[1]?.items).toEqual([2, 100]);
+  // Without one in a hurry what comes waits for its patience again.
+  answers.push(add(3));
+  const later = performance.now() + 5 * URGENT_OVERLAP_MS;
+  while (performance.now() < later) await turn();
+  expect(calls.length).toBe(2);
+  calls[1]?.finish();
+  await answers[1];
+  calls[0]?.finish();
+  await turns();
+  calls[2]?.finish();
+  expect(await Promise.all(answers)).toEqual([10, 20, 1_000, 30]);
 });
