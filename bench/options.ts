@@ -52,7 +52,7 @@ Scenarios: ${SCENARIOS.join(', ')}; \`all\` runs every one. Without one: send.
   --type TYPE           normal or express (default normal)
   --operators 1|2|3     operators that the numbers belong to (default 1)
   --batch COUNT         messages a request in batch (default 100)
-  --rate COUNT          requests a second in rate and express-under-backlog (default 500, 200)
+  --rate COUNT          requests a second in rate, operator-down and express-under-backlog (default 500, 500, 200)
   --backlog COUNT       messages queued in express-under-backlog and restart (default 1000000)
   --sizes LIST          messages after which growth looks (default 10000,100000,1000000)
   --soak SECONDS        the soak of growth (default 600)
