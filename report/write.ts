@@ -1,7 +1,7 @@
 /**
  * One batch of facts, one transaction: rows, totals, dead letters, ledger, poison and the offsets of what was read, so that a
- * crash at any point re-reads what was not written and nothing else. synchronous_commit is off: a crash of PostgreSQL may lose
- * the last commits, rows and offsets together, and they are read from Kafka again.
+ * crash at any point re-reads what was not written and nothing else. The commit is waited for until it is on the disk: a
+ * PostgreSQL that crashed would lose it otherwise, and this process, which goes on behind it, would never read it again.
  */
 import type { LedgerEvent, ReceiptEvent, StatusEvent } from '../shared/events.ts';
 import { idTimeMs } from '../shared/id.ts';
@@ -180,7 +180,7 @@ export async function writeFacts(
   const result = await sql.begin(async (begun) => {
     const tx = begun as unknown as Sql;
     const steps: Promise<unknown>[] = [
-      tx`SELECT set_config('synchronous_commit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(),
+      tx`SELECT set_config('synchronous_commit', 'on', true), set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(),
     ];
     let outcome: Matched & { waited: number } = { matches: [], early: 0, earlyDoubled: 0, waited: 0 };
     if (receipts.length > 0 || patches.size > 0) {

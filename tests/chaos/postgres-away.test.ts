@@ -1,5 +1,6 @@
 /** The fear: PostgreSQL is away, and with it goes the sending, or what happened meanwhile. */
 import { expect, test } from 'bun:test';
+import postgres from 'postgres';
 import type { LocalServer } from '../../local/servers/server-process.ts';
 import { newPhone } from '../support/phones.ts';
 import { until } from '../support/poll.ts';
@@ -39,4 +40,28 @@ test('without PostgreSQL messages are sent and paid; reports say that they canno
   expect(settled.postgres?.topped_up).toBe(100_005);
   await assertDrained(stack);
   expect((await stack.call('report', 'GET', '/health/ready')).status).toBe(200);
+});
+
+test('what PostgreSQL had taken the moment it was killed is in the report afterwards, though the report lived on', async () => {
+  const database = stack.servers.postgres as LocalServer;
+  await stack.charge('blink', 1_000_000);
+  const sent: string[] = [];
+  for (let round = 0; round < 4; round += 1) {
+    const { message_id } = await stack.sendUntilAccepted({ phone: newPhone('912'), user_id: 'blink' });
+    sent.push(message_id);
+    const sql = postgres(stack.servers.databaseUrl, { max: 1, onnotice: () => undefined });
+    // Seen by another session is committed; the pages of it may be in no file yet.
+    await until(
+      'the row is there',
+      async () => (await sql`SELECT 1 FROM messages WHERE id = ${message_id}`).length > 0,
+      {
+        everyMs: 1,
+      },
+    );
+    await database.kill();
+    await sql.end({ timeout: 1 });
+    await database.restart();
+  }
+  for (const id of sent) expect(await stack.final(id, 60_000)).toMatchObject({ user_id: 'blink', status: 'sent' });
+  await assertDrained(stack);
 });
