@@ -5,6 +5,7 @@ import { AppError, type FieldError } from '../shared/error.ts';
 import { oneOf } from '../shared/http.ts';
 import type { Sql } from '../shared/postgres.ts';
 import { parsePhone } from '../shared/sms/phone.ts';
+import { isDay } from './calendar.ts';
 import { firstId } from './partitions.ts';
 import { messageStatus, messages } from './schema.ts';
 import type { Store } from './store.ts';
@@ -108,8 +109,7 @@ const refuse = (fields: FieldError[]): never => {
 /** An instant, or the day that a date names; null when it is in no calendar. */
 function readInstant(text: string): { ms: number } | { day: string } | null {
   const date = text.slice(0, 10);
-  const utc = new Date(`${date}T00:00:00Z`);
-  if (Number.isNaN(utc.getTime()) || utc.toISOString().slice(0, 10) !== date) return null;
+  if (!isDay(date)) return null;
   if (text.length === 10) return { day: date };
   // A plus sign in a query arrives as a blank.
   const ms = Date.parse(text.replace(' ', '+'));

@@ -6,6 +6,7 @@
 
 import { isId } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
+import { isDay } from './calendar.ts';
 import { atOneInstant, badCursor, decodeCursor, encodeCursor, type Store } from './store.ts';
 
 type Line = {
@@ -28,8 +29,7 @@ function placeOf(cursor: string): Place {
   const [day, atMs, transactionId] = decodeCursor(cursor, 3);
   const fits =
     typeof day === 'string' &&
-    /^[0-9]{4}-[0-9]{2}-[0-9]{2}$/.test(day) &&
-    !Number.isNaN(Date.parse(day)) &&
+    isDay(day) &&
     Number.isSafeInteger(atMs) &&
     typeof transactionId === 'string' &&
     (isId(transactionId) || transactionId === SPENDING.transaction_id);

@@ -1,6 +1,7 @@
 /** An account in PostgreSQL: what it topped up and what it spent, by day and in all. */
 import { AppError } from '../shared/error.ts';
 import { TOPICS } from '../shared/topics.ts';
+import { isDay } from './calendar.ts';
 import { wholeDays } from './filter.ts';
 import { firstId } from './partitions.ts';
 import { atOneInstant, badCursor, decodeCursor, encodeCursor, type Store } from './store.ts';
@@ -85,10 +86,8 @@ export async function readSummary(
   };
 }
 
-const DAY = /^[0-9]{4}-[0-9]{2}-[0-9]{2}$/;
-
 function dayCursor(cursor: string): string {
   const [day] = decodeCursor(cursor, 1);
-  if (typeof day !== 'string' || !DAY.test(day) || Number.isNaN(Date.parse(day))) throw badCursor();
+  if (typeof day !== 'string' || !isDay(day)) throw badCursor();
   return day;
 }

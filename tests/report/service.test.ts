@@ -5,6 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { type Config, checkSettings, settings } from '../../report/config.ts';
 import { READ_TOPICS } from '../../report/consumer.ts';
 import { start } from '../../report/index.ts';
+import { encodeCursor } from '../../report/store.ts';
 import { ConfigError, readSettings } from '../../shared/config.ts';
 import { newId } from '../../shared/id.ts';
 import { connectKafka, type Producer } from '../../shared/kafka.ts';
@@ -102,8 +103,11 @@ beforeAll(async () => {
   const { hostname, port } = new URL(db.url);
   link = await openLink(hostname, Number(port));
   await kafka.ensureTopics({ replication: 1, retentionMs: 7 * 86_400_000 });
-  for (const topic of READ_TOPICS)
-    for (const [partition, end] of await kafka.endOffsets(topic)) begins.push({ topic, partition, end });
+  for (const topic of READ_TOPICS) {
+    // A busy Kafka has made the topics before it has told each partition's leader.
+    const ends = await until(`the ends of ${topic}`, () => kafka.endOffsets(topic), { withinMs: 20_000 });
+    for (const [partition, end] of ends) begins.push({ topic, partition, end });
+  }
   producer = await kafka.producer();
   await setOffsets(begins);
   await startReport();
@@ -269,6 +273,14 @@ describe('the door', () => {
     ['/report/123?status=gone', 'status'],
     ['/report/123?nonsense=1', 'request'],
     ['/report/123?from=yesterday', 'from'],
+    ['/report/123?from=0000-05-02', 'from'],
+    ['/report/123/summary?from=0000-05-02', 'from'],
+    ['/report/123/summary?to=2026-02-30', 'to'],
+    [`/report/123/summary?cursor=${encodeCursor(['2026-02-30'])}`, 'cursor'],
+    [
+      `/report/123/statement?cursor=${encodeCursor(['0000-01-01', 0, '01a204c2-af0b-7257-a9e4-6aa55dbbf36b'])}`,
+      'cursor',
+    ],
     ['/report/123?cursor=%00', 'cursor'],
     ['/report/123?format=xml', 'format'],
     ['/report/123?format=csv&limit=5', 'limit'],
@@ -283,6 +295,11 @@ describe('the door', () => {
     expect([status, json.code]).toEqual([422, 'invalid_request']);
     expect(headers.get('content-type')).toStartWith('application/problem+json');
     expect(json.errors?.map((error) => error.field)).toContain(field);
+  });
+
+  test.each(['', '/summary'])('GET /report/123%s takes the first and the last day that there is', async (list) => {
+    const { status } = await ask('GET', `${url}/report/123${list}?from=0001-01-01&to=9999-12-31`);
+    expect(status).toBe(200);
   });
 
   test('an unknown account has zeros and empty lists; an unknown message is 404', async () => {
