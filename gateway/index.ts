@@ -11,6 +11,7 @@ import { createLog, type Log } from '../shared/log.ts';
 import { createMetrics } from '../shared/metrics.ts';
 import { openPorted } from '../shared/ported.ts';
 import { connected, connectRedis } from '../shared/redis.ts';
+import { TOPICS } from '../shared/topics.ts';
 import type { AcceptDeps } from './accept.ts';
 import { ACCESS } from './access.ts';
 import { openAdmission } from './admission.ts';
@@ -68,7 +69,13 @@ export async function start(config: Config, scope: Scope, log: Log) {
     onFailure: () => failures.inc(),
     log,
   };
-  const relay = startRelay({ ...productionDeps, billing, owner: newId(), onRelayed: (count) => relayed.inc(count) });
+  const relay = startRelay({
+    ...productionDeps,
+    billing,
+    kafkaAnswers: () => kafka.endOffsets(TOPICS.normal),
+    owner: newId(),
+    onRelayed: (count) => relayed.inc(count),
+  });
   scope.defer('relay', () => relay.close());
   scope.defer('productions', () => producer.idle());
 

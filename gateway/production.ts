@@ -59,34 +59,58 @@ const RELAY_EVERY_MS = 1_000;
 const RELAY_MAX = 4_000;
 const RELAY_DEADLINE_MS = 5_000;
 
-export type RelayDeps = ProductionDeps & { billing: BillingClient; owner: string; onRelayed: (count: number) => void };
+export type RelayDeps = ProductionDeps & {
+  billing: BillingClient;
+  /** Rejects while Kafka does not answer. */
+  kafkaAnswers: () => Promise<unknown>;
+  owner: string;
+  onRelayed: (count: number) => void;
+};
 
-async function relayOnce(deps: RelayDeps): Promise<boolean> {
+/** Express first, then by age: ids rise with the time of their acceptance. */
+const byLaneAndAge = (a: MessageEvent, b: MessageEvent): number => {
+  if (a.lane !== b.lane && (a.lane === 'express' || b.lane === 'express')) return a.lane === 'express' ? -1 : 1;
+  return a.id < b.id ? -1 : 1;
+};
+
+type Relayed = 'all' | 'more' | 'failed';
+
+async function relayOnce(deps: RelayDeps): Promise<Relayed> {
   const { events } = await deps.billing.call('Relay', { owner: deps.owner, max: RELAY_MAX }, RELAY_DEADLINE_MS);
-  if (events.length > 0) failpoint('gateway.relay_before_produce');
-  await Promise.all(
-    events.map((value) => {
-      const event = decodeMessage(value);
-      if (event === null) throw new Error('the outbox holds what is not a message');
-      return produceOne(deps, event, value);
-    }),
-  );
-  if (events.length > 0) {
-    failpoint('gateway.relay_after_produce');
-    deps.onRelayed(events.length);
-    deps.log.info('relayed', { messages: events.length });
+  if (events.length === 0) return 'all';
+  failpoint('gateway.relay_before_produce');
+  const found = events.map((value) => {
+    const event = decodeMessage(value);
+    if (event === null) throw new Error('the outbox holds what is not a message');
+    return { event, value };
+  });
+  found.sort((a, b) => byLaneAndAge(a.event, b.event));
+  const produced = await Promise.allSettled(found.map(({ event, value }) => produceOne(deps, event, value)));
+  const refusal = produced.find((one) => one.status === 'rejected');
+  if (refusal) {
+    deps.log.debug('relay_failed', errorFields(refusal.reason));
+    return 'failed';
   }
-  return events.length >= RELAY_MAX / 4;
+  failpoint('gateway.relay_after_produce');
+  deps.onRelayed(events.length);
+  deps.log.info('relayed', { messages: events.length });
+  return events.length >= RELAY_MAX / 4 ? 'more' : 'all';
 }
 
-/** Re-produces what nobody confirmed, from the outbox shards this process leases, oldest first. */
+/**
+ * Re-produces what nobody confirmed, from the outbox shards this process leases, oldest first. What is handed out goes behind
+ * the others for a while, so nothing is asked for that Kafka would not take: after a failure it has to answer first.
+ */
 export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
   let closed = false;
+  let last: Relayed = 'all';
   let timer: ReturnType<typeof setTimeout>;
   let running: Promise<void> = Promise.resolve();
   const round = async (): Promise<void> => {
     try {
-      while (!closed && (await relayOnce(deps)));
+      if (last === 'failed') await deps.kafkaAnswers();
+      do last = await relayOnce(deps);
+      while (!closed && last === 'more');
     } catch (thrown) {
       deps.log.debug('relay_failed', errorFields(thrown));
     }

@@ -1,13 +1,21 @@
 /** The fear: Kafka is away, and what was accepted meanwhile is lost, doubled or refused. */
 import { expect, test } from 'bun:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { LocalServer } from '../../local/servers/server-process.ts';
-import { newPhone } from '../support/phones.ts';
+import { arrivals } from '../operators/scene.ts';
+import { e164, newPhone } from '../support/phones.ts';
 import { until } from '../support/poll.ts';
 import { assertDrained, assertSettled } from '../support/settled.ts';
 import { useStack } from '../support/use-stack.ts';
 
 const stack = useStack({ ownKafka: true });
 const MESSAGES = 60;
+/** `CHAOS_KAFKA_AWAY_S=60` for the whole minute of the promise. */
+const AWAY_S = Number(process.env.CHAOS_KAFKA_AWAY_S ?? 6);
+const PER_S = 200;
+const EXPRESS_EVERY = 4;
+/** Nobody is overtaken by what was accepted so much later: the outbox looks at a message again this long after. */
+const OVERTAKEN_MS = 5_000;
 
 test('while Kafka is away messages are accepted; once it is back each is sent once, and top-ups are counted', async () => {
   const kafka = stack.servers.kafka as LocalServer;
@@ -77,3 +85,71 @@ test('past the bound of the outbox a send is refused before any hold, and taken 
   await assertSettled(stack, 'full', after.price * (accepted + 1), 40_000);
   await assertDrained(stack);
 });
+
+test(`Kafka away for ${AWAY_S} s under load: 202 up to the outbox's bound, then 503; afterwards each is sent once, express ahead, oldest first`, async () => {
+  const kafka = stack.servers.kafka as LocalServer;
+  const bound = Math.floor((AWAY_S * PER_S) / 2);
+  await stack.restart('billing', { OUTBOX_MAX: String(bound) });
+  const users = Array.from({ length: 8 }, (_, i) => `queue-${i}`);
+  for (const user of users) await stack.charge(user, 10_000_000);
+  const alreadyThere = stack.simulator.counters('mci').received;
+
+  await kafka.kill();
+  const accepted = new Map<string, { at: number; express: boolean }>();
+  const refusals: { status: number; code: string; retryAfter: string | null }[] = [];
+  let lastAccepted = 0;
+  let firstRefused = Number.POSITIVE_INFINITY;
+  const sendOne = async (n: number): Promise<void> => {
+    const phone = newPhone('912');
+    const express = n % EXPRESS_EVERY === 0;
+    const user_id = users[n % users.length] as string;
+    const { status, json, headers } = await stack.trySend({ phone, user_id, type: express ? 'express' : 'normal' });
+    if (status === 202) {
+      lastAccepted = performance.now();
+      accepted.set(e164(phone), { at: Number.parseInt(json.message_id.slice(0, 13).replace('-', ''), 16), express });
+    } else {
+      firstRefused = Math.min(firstRefused, performance.now());
+      refusals.push({ status, code: json.code, retryAfter: headers.get('retry-after') });
+    }
+  };
+  const began = performance.now();
+  const sends: Promise<void>[] = [];
+  for (let n = 0; performance.now() - began < AWAY_S * 1_000; n += 1) {
+    sends.push(sendOne(n));
+    await delay(Math.max(0, began + ((n + 1) * 1_000) / PER_S - performance.now()));
+  }
+  await Promise.all(sends);
+  expect(accepted.size).toBeGreaterThanOrEqual(bound);
+  expect(refusals.length).toBeGreaterThan(0);
+  for (const refusal of refusals) expect(refusal).toEqual({ status: 503, code: 'unavailable', retryAfter: '1' });
+  // The bound is looked at now and then; once it is known nothing more comes in.
+  expect(lastAccepted - firstRefused).toBeLessThan(1_000);
+
+  await kafka.restart();
+  const sentSince = () => stack.simulator.counters('mci').received - alreadyThere;
+  await until('all of it is sent', () => sentSince() >= accepted.size, { withinMs: 90_000 });
+  await assertDrained(stack, 60_000);
+  expect(sentSince()).toBe(accepted.size);
+  expect(stack.simulator.duplicates('mci')).toEqual({});
+
+  const arrived = [...arrivals(stack, 'mci')]
+    .map(([phone, arrivedAt]) => ({ ...accepted.get(phone), arrivedAt }))
+    .filter((one): one is { at: number; express: boolean; arrivedAt: number } => one.at !== undefined)
+    .sort((a, b) => a.arrivedAt - b.arrivedAt);
+  expect(arrived.length).toBe(accepted.size);
+  const middle = (express: boolean): number => {
+    const times = arrived.filter((one) => one.express === express).map(({ arrivedAt }) => arrivedAt);
+    return times[times.length >> 1] as number;
+  };
+  expect(middle(true)).toBeLessThanOrEqual(middle(false));
+  let overtaken = 0;
+  for (const express of [true, false]) {
+    let latest = 0;
+    for (const { at } of arrived.filter((one) => one.express === express)) {
+      overtaken = Math.max(overtaken, latest - at);
+      latest = Math.max(latest, at);
+    }
+  }
+  console.log(`  ${accepted.size} accepted, ${refusals.length} refused; overtaken by at most ${overtaken} ms`);
+  expect(overtaken).toBeLessThan(OVERTAKEN_MS);
+}, 240_000);

@@ -105,7 +105,13 @@ export function startGateway(around: Surroundings, process: Process): Gateway {
     onFailure: () => undefined,
     log: quiet,
   };
-  const relay = startRelay({ ...production, billing, owner: newId(), onRelayed: () => undefined });
+  const relay = startRelay({
+    ...production,
+    billing,
+    kafkaAnswers: () => bus.clientOf(process).endOffsets(TOPICS.normal),
+    owner: newId(),
+    onRelayed: () => undefined,
+  });
   const accept: AcceptDeps = {
     rules: () => rules,
     holds,

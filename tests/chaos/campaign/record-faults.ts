@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import postgres from 'postgres';
 import { LANES, PARTITIONS, TOPICS } from '../../../shared/topics.ts';
+import { fillDisk } from '../../support/full-disk.ts';
 import { POISON } from '../../support/poison.ts';
 import { until } from '../../support/poll.ts';
 import { connectTestKafka } from '../../support/stack-servers.ts';
@@ -96,4 +97,16 @@ const redisFull: Fault = {
   },
 };
 
-export const RECORD_FAULTS: readonly Fault[] = [poison, ...reread, redisFull];
+/** It ends over its first write that finds no room; it is started again once there is some. */
+const kafkaFull: Fault = {
+  kind: "kafka's disk is full",
+  targets: ['kafka', 'link kafka'],
+  run: async ({ servers: { kafka } }, random) => {
+    fillDisk(kafka.pid);
+    await until('Kafka has ended over it', () => !kafka.isAlive(), { withinMs: 30_000 });
+    await delay(random.between(0, 4_000));
+    await kafka.ensure();
+  },
+};
+
+export const RECORD_FAULTS: readonly Fault[] = [poison, ...reread, redisFull, kafkaFull];
