@@ -257,8 +257,11 @@ export async function settle({ scripts }: MessageDeps, request: SettleRequest): 
 const RELAY_LEASE_MS = 5_000;
 
 /** Hands out messages whose production nobody confirmed, from the shards that `owner` has or gets the lease of. */
-export async function relay({ scripts }: MessageDeps, { owner, max }: RelayRequest): Promise<RelayReply> {
+export async function relay({ scripts }: MessageDeps, { owner, max, due_by }: RelayRequest): Promise<RelayReply> {
+  if (!INSTANT.test(due_by)) throw new AppError('invalid_request', 'A relay needs an instant.');
   const perShard = Math.max(1, Math.ceil(max / TAGS.length));
-  const lists = await Promise.all(TAGS.map((tag) => scripts.relay(tag, owner, RELAY_LEASE_MS, perShard)));
-  return { events: lists.flatMap((list) => (list as string[] | null) ?? []) };
+  const answers = await Promise.all(TAGS.map((tag) => scripts.relay(tag, owner, RELAY_LEASE_MS, perShard, due_by)));
+  const leased = answers.filter((answer) => answer !== null) as [nextDue: string, ...events: string[]][];
+  const due = leased.map(([nextDue]) => Number(nextDue)).filter((at) => at > 0);
+  return { events: leased.flatMap(([, ...events]) => events), next_due: String(due.length > 0 ? Math.min(...due) : 0) };
 }

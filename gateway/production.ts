@@ -58,6 +58,8 @@ export function openProduction(deps: ProductionDeps): Production {
 const RELAY_EVERY_MS = 1_000;
 const RELAY_MAX = 4_000;
 const RELAY_DEADLINE_MS = 5_000;
+/** What was due within so long is handed out together; only then what was due later, in whatever shard it stands. */
+const RELAY_STEP_MS = 500;
 
 export type RelayDeps = ProductionDeps & {
   billing: BillingClient;
@@ -73,28 +75,26 @@ const byLaneAndAge = (a: MessageEvent, b: MessageEvent): number => {
   return a.id < b.id ? -1 : 1;
 };
 
-type Relayed = 'all' | 'more' | 'failed';
-
-async function relayOnce(deps: RelayDeps): Promise<Relayed> {
-  const { events } = await deps.billing.call('Relay', { owner: deps.owner, max: RELAY_MAX }, RELAY_DEADLINE_MS);
-  if (events.length === 0) return 'all';
+/** Produces what was handed out. Answers false where Kafka did not take all of it. */
+async function produceAll(deps: RelayDeps, events: readonly string[]): Promise<boolean> {
   failpoint('gateway.relay_before_produce');
-  const found = events.map((value) => {
+  const found: { event: MessageEvent; value: string }[] = [];
+  for (const value of events) {
     const event = decodeMessage(value);
-    if (event === null) throw new Error('the outbox holds what is not a message');
-    return { event, value };
-  });
+    if (event) found.push({ event, value });
+    else deps.log.error('outbox_unreadable', { bytes: value.length });
+  }
   found.sort((a, b) => byLaneAndAge(a.event, b.event));
   const produced = await Promise.allSettled(found.map(({ event, value }) => produceOne(deps, event, value)));
   const refusal = produced.find((one) => one.status === 'rejected');
   if (refusal) {
     deps.log.debug('relay_failed', errorFields(refusal.reason));
-    return 'failed';
+    return false;
   }
   failpoint('gateway.relay_after_produce');
-  deps.onRelayed(events.length);
-  deps.log.info('relayed', { messages: events.length });
-  return events.length >= RELAY_MAX / 4 ? 'more' : 'all';
+  deps.onRelayed(found.length);
+  deps.log.info('relayed', { messages: found.length });
+  return true;
 }
 
 /**
@@ -102,15 +102,22 @@ async function relayOnce(deps: RelayDeps): Promise<Relayed> {
  * the others for a while, so nothing is asked for that Kafka would not take: after a failure it has to answer first.
  */
 export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
+  const { billing, owner } = deps;
   let closed = false;
-  let last: Relayed = 'all';
+  let taken = true;
   let timer: ReturnType<typeof setTimeout>;
   let running: Promise<void> = Promise.resolve();
   const round = async (): Promise<void> => {
     try {
-      if (last === 'failed') await deps.kafkaAnswers();
-      do last = await relayOnce(deps);
-      while (!closed && last === 'more');
+      if (!taken) await deps.kafkaAnswers();
+      taken = true;
+      for (let dueBy = 0; taken && !closed; ) {
+        const request = { owner, max: RELAY_MAX, due_by: String(dueBy) };
+        const { events, next_due } = await billing.call('Relay', request, RELAY_DEADLINE_MS);
+        if (events.length > 0) taken = await produceAll(deps, events);
+        if (next_due === '0') return;
+        dueBy = Number(next_due) + RELAY_STEP_MS;
+      }
     } catch (thrown) {
       deps.log.debug('relay_failed', errorFields(thrown));
     }

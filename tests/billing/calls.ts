@@ -20,6 +20,9 @@ import type { LedgerEvent, MessageEvent } from '../../shared/events.ts';
 import { newId } from '../../shared/id.ts';
 import type { Redis } from '../../shared/redis.ts';
 
+/** An instant that everything is due by, epoch ms. */
+export const EVER = 999_999_999_999_999;
+
 export const eventOf = (id: string, user: string, price: number, validUntil: number): MessageEvent => ({
   id,
   user_id: user,

@@ -4,6 +4,7 @@ import { answersOf, loadScripts, type Scripts, TIMES } from '../../billing/scrip
 import { TAGS, tagOf } from '../../billing/shard.ts';
 import { idTimeMs, newId } from '../../shared/id.ts';
 import { faultsOf, readShard, type Shard } from '../support/coherence.ts';
+import { EVER } from './calls.ts';
 import * as model from './model.ts';
 import { type OwnRedis, startOwnRedis } from './own-redis.ts';
 
@@ -250,7 +251,8 @@ async function takeStep(run: Run, s: Step): Promise<void> {
       new Set(ids.map((id) => told(id, outcomeOf(world.messages.get(id))))),
     );
   } else {
-    const events = (await scripts.relay(TAG, 'gateway', 5_000, 500)) as string[];
+    const [left, ...events] = (await scripts.relay(TAG, 'gateway', 5_000, 500, EVER)) as string[];
+    expect(left).toBe('0');
     expect(events).toEqual(model.relay(world).map((id) => `{"id":"${id}"}`));
   }
 }

@@ -153,13 +153,16 @@ export function createMemoryRedis(now: () => number): MemoryRedis {
       return at === undefined ? null : String(at);
     },
     ZCARD: ([key = '']) => zsetAt(key)?.scores.size ?? 0,
-    ZRANGEBYSCORE: ([key = '', min, max, limit, offset, count]) => {
+    ZRANGEBYSCORE: ([key = '', min, max, ...rest]) => {
+      const withScores = rest[0] === 'WITHSCORES';
+      const [limit, offset, count] = withScores ? rest.slice(1) : rest;
       if (limit !== undefined && limit !== 'LIMIT') throw new Error('ERR syntax error');
       const [least, most] = [score(min), score(max)];
       const all = [...(zsetAt(key)?.scores ?? [])].filter(([, at]) => at >= least && at <= most);
       all.sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1));
       const from = limit === undefined ? 0 : integer(offset);
-      return all.slice(from, limit === undefined ? undefined : from + integer(count)).map(([member]) => member);
+      const found = all.slice(from, limit === undefined ? undefined : from + integer(count));
+      return withScores ? found.flatMap(([member, at]) => [member, String(at)]) : found.map(([member]) => member);
     },
   };
 
