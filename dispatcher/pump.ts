@@ -91,7 +91,7 @@ export type Pump = {
 export function createPump(deps: PumpDeps): Pump {
   const { settings, connector, rate, lease, breaker, records, log } = deps;
   const { name } = settings;
-  const queue = createLaneQueue<Work>();
+  const queue = createLaneQueue<Work>((a, b) => a.event.id < b.event.id);
   const ready = { express: createFifo<Claimed>(), others: createFifo<Claimed>() };
   const claiming = { express: 0, others: 0 };
   const submitting = { express: 0, others: 0 };
@@ -132,11 +132,11 @@ export function createPump(deps: PumpDeps): Pump {
     rate.giveBack(event.pages);
     lease.giveBack(event.pages);
   };
-  /** Back to the front of its lane, for another claim. */
+  /** Back to its place in its lane, for another claim. */
   const putBack = (lane: Lane, work: Work): void => {
     if (handOver) handOver({ lane, work });
     else {
-      queue.unshift(lane, work);
+      queue.push(lane, work);
       wake();
     }
   };
@@ -288,7 +288,7 @@ export function createPump(deps: PumpDeps): Pump {
         back.push(work);
         if (diverted === 'nobody') break;
       }
-      for (const work of back.reverse()) queue.unshift(lane, work);
+      for (const work of back) queue.push(lane, work);
       deps.onDrained(lane, queue.lengthOf(lane));
     }
   };

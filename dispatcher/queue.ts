@@ -37,8 +37,48 @@ export function createFifo<T>() {
   };
 }
 
-export function createLaneQueue<T>() {
-  const lanes = { express: createFifo<T>(), normal: createFifo<T>(), bulk: createFifo<T>() };
+/** A list that gives its first by an order first: a binary heap, at which what is put in in order costs one comparison. */
+export function createHeap<T>(before: (a: T, b: T) => boolean) {
+  const items: T[] = [];
+  /** Moves the hole up from its place to where the item belongs. */
+  const rise = (from: number, item: T): void => {
+    let at = from;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!before(item, items[parent] as T)) break;
+      items[at] = items[parent] as T;
+      at = parent;
+    }
+    items[at] = item;
+  };
+  return {
+    get length() {
+      return items.length;
+    },
+    push: (item: T): void => rise(items.length, item),
+    shift: (): T | undefined => {
+      const first = items[0];
+      const last = items.pop();
+      if (items.length === 0) return first;
+      // The hole goes down to the bottom along the lesser children, and the last item up from there: it is seldom far.
+      let at = 0;
+      for (let child = 1; child < items.length; child = at * 2 + 1) {
+        if (child + 1 < items.length && before(items[child + 1] as T, items[child] as T)) child += 1;
+        items[at] = items[child] as T;
+        at = child;
+      }
+      rise(at, last as T);
+      return first;
+    },
+  };
+}
+
+/**
+ * @param older which of two messages of a lane goes first, whatever order they came in: partitions are read one after the other,
+ * and each holds a part of the same minutes
+ */
+export function createLaneQueue<T>(older: (a: T, b: T) => boolean) {
+  const lanes = { express: createHeap<T>(older), normal: createHeap<T>(older), bulk: createHeap<T>(older) };
   let turn = 0;
   return {
     lengthOf: (lane: Lane): number => lanes[lane].length,
@@ -46,7 +86,6 @@ export function createLaneQueue<T>() {
       return lanes.express.length + lanes.normal.length + lanes.bulk.length;
     },
     push: (lane: Lane, item: T): void => lanes[lane].push(item),
-    unshift: (lane: Lane, item: T): void => lanes[lane].unshift(item),
     shift: (lane: Lane): T | undefined => lanes[lane].shift(),
     /** The next message for a link that is on trial: what hurries goes last. */
     takeProbe: (): { lane: Lane; item: T } | null => {

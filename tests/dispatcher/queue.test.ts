@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { createFifo, createLaneQueue } from '../../dispatcher/queue.ts';
+import { createFifo, createHeap, createLaneQueue } from '../../dispatcher/queue.ts';
 import { LANES, type Lane } from '../../shared/topics.ts';
 
 test('a fifo is an array that is pushed, shifted and unshifted', () => {
@@ -31,7 +31,7 @@ test('a fifo is an array that is pushed, shifted and unshifted', () => {
 });
 
 const filled = (counts: Record<Lane, number>) => {
-  const queue = createLaneQueue<string>();
+  const queue = createLaneQueue<string>((a, b) => a < b);
   for (const lane of LANES) for (let i = 0; i < counts[lane]; i += 1) queue.push(lane, `${lane}${i}`);
   return queue;
 };
@@ -61,9 +61,28 @@ test('the lower lane keeps a fifth beside normal, and gets everything when nobod
   expect(queue.take(true)?.lane).toBe('bulk');
 });
 
-test('within a lane the order is that of arrival, and what is put back goes first', () => {
-  const queue = filled({ express: 0, normal: 3, bulk: 0 });
+test('within a lane the oldest goes first, whatever order they came in, also one that is put back', () => {
+  const queue = createLaneQueue<number>((a, b) => a < b);
+  for (const age of [7, 3, 9, 1, 5]) queue.push('normal', age);
   const first = queue.take(true);
-  queue.unshift('normal', first?.item as string);
-  expect([1, 2, 3].map(() => queue.take(true)?.item)).toEqual(['normal0', 'normal1', 'normal2']);
+  queue.push('normal', first?.item as number);
+  expect(Array.from({ length: 5 }, () => queue.take(true)?.item)).toEqual([1, 3, 5, 7, 9]);
+});
+
+test('a heap is a list that is sorted after each push', () => {
+  fc.assert(
+    fc.property(fc.array(fc.oneof(fc.constant('shift' as const), fc.nat({ max: 50 })), { maxLength: 500 }), (steps) => {
+      const heap = createHeap<number>((a, b) => a < b);
+      let model: number[] = [];
+      for (const step of steps) {
+        if (step === 'shift') expect(heap.shift()).toBe(model.shift());
+        else {
+          heap.push(step);
+          model = [...model, step].sort((a, b) => a - b);
+        }
+        expect(heap.length).toBe(model.length);
+      }
+    }),
+    { numRuns: 200 },
+  );
 });
