@@ -6,7 +6,7 @@ import { identityOf } from '../identity.ts';
 import { ownIdentity, writePidFile } from '../pid-file.ts';
 import { ROOT } from '../places.ts';
 import { startTemporaryServers } from '../servers/all.ts';
-import { readSummary } from '../test-summary.ts';
+import { createReasons, readSummary } from '../test-summary.ts';
 
 /** Past this a run hangs; an end with a reason is better than one by whoever waits for it. */
 const RUN_MAX_MS = 36 * 60_000;
@@ -17,7 +17,7 @@ const SUMMARY_CHARS = 20_000;
 /** Ended before the servers. */
 const RANK = 50;
 
-type Ended = { code: number; printed: string };
+type Ended = { code: number; printed: string; reasons: readonly string[] };
 
 /** Runs `bun test`, showing what it prints. Ends it at a signal and past the longest time. */
 function runBunTest(args: string[], dir: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Ended> {
@@ -41,10 +41,13 @@ function runBunTest(args: string[], dir: string, env: NodeJS.ProcessEnv, signal:
     owner: ownIdentity(),
   });
   let printed = '';
+  const reasons = createReasons();
   tests.stdout.on('data', (chunk: Buffer) => process.stdout.write(chunk));
   tests.stderr.on('data', (chunk: Buffer) => {
     process.stderr.write(chunk);
-    printed = (printed + chunk.toString()).slice(-SUMMARY_CHARS);
+    const text = chunk.toString();
+    printed = (printed + text).slice(-SUMMARY_CHARS);
+    reasons.add(text);
   });
   const end = () => {
     tests.kill('SIGTERM');
@@ -59,7 +62,7 @@ function runBunTest(args: string[], dir: string, env: NodeJS.ProcessEnv, signal:
     tests.once('error', reject);
     tests.once('close', (code) => {
       clearTimeout(limit);
-      resolve({ code: code ?? 1, printed });
+      resolve({ code: code ?? 1, printed, reasons: reasons.list() });
     });
   });
 }
@@ -75,8 +78,9 @@ async function test({ signal, defer }: CommandScope): Promise<number> {
   });
   say(`  ready after ${((performance.now() - started) / 1_000).toFixed(1)} s`);
   const env = { ...process.env, ...servers.env, JSMS_TEST_INFRA: '1', DATA_DIR: join(servers.dir, 'services') };
-  const { code, printed } = await runBunTest(process.argv.slice(2), servers.dir, env, signal);
+  const { code, printed, reasons } = await runBunTest(process.argv.slice(2), servers.dir, env, signal);
   const { passed, failed } = readSummary(printed);
+  for (const reason of reasons) say(`\nWhat failed, once more:\n${reason}`);
   if (passed + failed === 0) say('No tests were run.');
   last = `${passed} passed, ${failed} failed`;
   if (signal.aborted) return 130;
