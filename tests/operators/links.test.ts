@@ -22,10 +22,13 @@ import {
 
 const DROPS = FULL ? 50 : 8;
 const EVERY = 60;
+// Every operator here answers, and what these tests start beside it takes the machine away for a moment: late is not silent.
+const PATIENT_MS = 10_000;
 const stack = useStack({
   operators: three({
-    MCI: { on_unknown: 'wait', unknown_wait_s: 1, smpp: { window: 16 } },
-    MTN: { on_unknown: 'resend', smpp: { window: 16 } },
+    MCI: { on_unknown: 'wait', unknown_wait_s: 1, smpp: { window: 16, response_timeout_ms: PATIENT_MS } },
+    MTN: { on_unknown: 'resend', smpp: { window: 16, response_timeout_ms: PATIENT_MS } },
+    Rightel: { http: { timeout_ms: PATIENT_MS } },
   }),
   // Less than waits in these tests: partitions pause and must go on.
   env: { QUEUE_MAX: '50' },
