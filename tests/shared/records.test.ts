@@ -27,7 +27,12 @@ const written: fc.Arbitrary<Written> = fc.record({
   value: fc.option(fc.string({ unit: 'grapheme', maxLength: 2_000 })),
   // On both sides of what four bytes hold, and back in time.
   timestampDelta: fc.oneof(fc.nat(100), fc.integer(), fc.integer({ min: -(2 ** 40), max: 2 ** 40 })),
-  headers: fc.dictionary(fc.stringMatching(/^[a-z0-9-]{1,20}$/), fc.string(), { maxKeys: 2 }),
+  // kafkajs itself adds the value of a name that every object knows (`constructor`) to what stands there; ours write no headers.
+  headers: fc.dictionary(
+    fc.stringMatching(/^[a-z0-9-]{1,20}$/).filter((name) => !(name in {})),
+    fc.string(),
+    { maxKeys: 2 },
+  ),
 });
 
 test('a batch of records is read as it was written, whatever its sizes, offsets and times', async () => {
