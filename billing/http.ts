@@ -1,8 +1,10 @@
 /** billing's HTTP door: top-ups, corrections, balances, audit. */
 import { Type } from '@sinclair/typebox';
+import { jsonBody } from '../shared/body.ts';
 import { AppError } from '../shared/error.ts';
-import { createDoor, type DoorOptions, documented, IdempotencyKey, jsonBody, Rials, UserId } from '../shared/http.ts';
+import { createDoor, type DoorOptions } from '../shared/http.ts';
 import { AMOUNT_MAX_RIALS, parseAmount } from '../shared/money.ts';
+import { documented, IdempotencyKey, Rials, UserId } from '../shared/openapi.ts';
 import { type AccountDeps, auditOf, type ReportTotals, readBalance, topUp } from './accounts.ts';
 
 const params = Type.Object({ user_id: UserId });

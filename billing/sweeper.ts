@@ -6,7 +6,7 @@
 import type { LedgerEvent } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import { idTimeMs } from '../shared/id.ts';
-import type { Producer } from '../shared/kafka.ts';
+import type { Producer } from '../shared/kafka-producer.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import type { Redis } from '../shared/redis.ts';
 import { TOPICS } from '../shared/topics.ts';

@@ -1,6 +1,6 @@
 /** The dispatcher's middle: which operator's pump takes a message, and the operators as operator.json says now. */
 import { ClaimCode } from '../shared/billing.ts';
-import type { Producer } from '../shared/kafka.ts';
+import type { Producer } from '../shared/kafka-producer.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import type { PortedNumbers } from '../shared/ported.ts';
 import type { OperatorSettings, OperatorsFile } from '../shared/sms/operators.ts';

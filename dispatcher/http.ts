@@ -1,7 +1,9 @@
 /** The dispatcher's HTTP door: operators, receipts of HTTP operators. */
 import { Type } from '@sinclair/typebox';
+import { jsonBody } from '../shared/body.ts';
 import { AppError } from '../shared/error.ts';
-import { createDoor, type DoorOptions, documented, jsonBody, oneOf } from '../shared/http.ts';
+import { createDoor, type DoorOptions } from '../shared/http.ts';
+import { documented, oneOf } from '../shared/openapi.ts';
 import type { PortedEntry, PortedNumbers } from '../shared/ported.ts';
 import type { OperatorsFile } from '../shared/sms/operators.ts';
 import { parsePhone } from '../shared/sms/phone.ts';

@@ -5,7 +5,8 @@
 
 import { decodeMessage, decodeRetry } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
-import type { KafkaClient, RecordBatch, Stream } from '../shared/kafka.ts';
+import type { KafkaClient } from '../shared/kafka.ts';
+import type { RecordBatch, Stream } from '../shared/kafka-stream.ts';
 import type { Log } from '../shared/log.ts';
 import { LANES, type Lane, TOPICS } from '../shared/topics.ts';
 import { openRooms, type Rooms } from './retries.ts';

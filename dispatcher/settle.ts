@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ClaimCode, type ClaimResult, Outcome, type SettleItem, type SettleResult } from '../shared/billing.ts';
 import type { MessageFlag } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
-import type { Producer } from '../shared/kafka.ts';
+import type { Producer } from '../shared/kafka-producer.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import { TOPICS } from '../shared/topics.ts';
 import type { SubmitOutcome } from './connector.ts';

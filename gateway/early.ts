@@ -3,22 +3,24 @@
  * normal messages a send is refused before it is parsed, checked or routed. Express may have room still: what could be a one-time
  * password goes on.
  */
-import { BODY_MAX_BYTES, type First, problemResponse, requestIdOf } from '../shared/http.ts';
+import { BODY_MAX_BYTES } from '../shared/body.ts';
+import { type First, preparedProblem, requestIdOf } from '../shared/http.ts';
 import { type Gates, noRoom } from './gate.ts';
 
 const SEND = /^https?:\/\/[^/]+\/send$/;
 /** As it must stand in the body of every express message, whatever else does. Escapes are for those who write no plain JSON. */
-const EXPRESS = 'express';
-const ESCAPE = '\\u';
+const EXPRESS = Buffer.from('express');
+const ESCAPE = Buffer.from('\\u');
 
 /** @param refused counts */
 export function refuseEarly({ normal }: Gates, refused: { inc(): void }): First {
+  const refusal = preparedProblem(noRoom());
   const look = async (request: Request): Promise<Response | Request> => {
     const bytes = Buffer.from(await request.arrayBuffer());
     if (bytes.includes(EXPRESS) || bytes.includes(ESCAPE))
       return new Request(request.url, { method: 'POST', headers: request.headers, body: bytes });
     refused.inc();
-    return problemResponse(noRoom(), requestIdOf(request));
+    return refusal(requestIdOf(request));
   };
   return (request) => {
     if (!normal.full || request.method !== 'POST' || !SEND.test(request.url)) return null;

@@ -1,19 +1,12 @@
 /** The gateway's HTTP door: send, batch, preview, balance. */
 import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { jsonBody } from '../shared/body.ts';
 import { AppError } from '../shared/error.ts';
 import type { BillingClient } from '../shared/grpc.ts';
-import {
-  createDoor,
-  type DoorOptions,
-  documented,
-  IdempotencyKey,
-  jsonBody,
-  oneOf,
-  Rials,
-  UserId,
-} from '../shared/http.ts';
+import { createDoor, type DoorOptions } from '../shared/http.ts';
 import { fromInt64 } from '../shared/money.ts';
+import { documented, IdempotencyKey, oneOf, Rials, UserId } from '../shared/openapi.ts';
 import { type AcceptDeps, accept, acceptBatch } from './accept.ts';
 import type { Admit } from './admission.ts';
 import type { Gates } from './gate.ts';

@@ -4,7 +4,7 @@ import type { Ref } from '../shared/billing.ts';
 import { decodeMessage, type MessageEvent } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import type { BillingClient } from '../shared/grpc.ts';
-import type { Producer } from '../shared/kafka.ts';
+import type { Producer } from '../shared/kafka-producer.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import { type Lane, TOPICS } from '../shared/topics.ts';
 

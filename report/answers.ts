@@ -1,6 +1,6 @@
 /** What the routes answer: schemas and examples for the documentation. */
 import { Type } from '@sinclair/typebox';
-import { oneOf, Rials } from '../shared/http.ts';
+import { oneOf, Rials } from '../shared/openapi.ts';
 import { STATUSES } from './filter.ts';
 import { Item, nullable, Step } from './item.ts';
 

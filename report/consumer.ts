@@ -6,7 +6,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { coalesce } from '../shared/coalesce.ts';
 import { failpoint } from '../shared/failpoint.ts';
-import type { KafkaClient, Stream } from '../shared/kafka.ts';
+import type { KafkaClient } from '../shared/kafka.ts';
+import type { Stream } from '../shared/kafka-stream.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import type { Sql } from '../shared/postgres.ts';
 import { TOPICS } from '../shared/topics.ts';

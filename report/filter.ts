@@ -2,7 +2,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { and, eq, gte, lt, type SQL } from 'drizzle-orm';
 import { AppError, type FieldError } from '../shared/error.ts';
-import { oneOf } from '../shared/http.ts';
+import { oneOf } from '../shared/openapi.ts';
 import type { Sql } from '../shared/postgres.ts';
 import { parsePhone } from '../shared/sms/phone.ts';
 import { isDay } from './calendar.ts';

@@ -1,7 +1,8 @@
 /** report's HTTP door: every route, its schema and its documentation. */
 import { Type } from '@sinclair/typebox';
 import { AppError } from '../shared/error.ts';
-import { createDoor, type DoorOptions, documented, UserId } from '../shared/http.ts';
+import { createDoor, type DoorOptions } from '../shared/http.ts';
+import { documented, UserId } from '../shared/openapi.ts';
 import * as answers from './answers.ts';
 import { discardDeadLetter, listDeadLetters, type Resend, replayDeadLetter } from './dead-letters.ts';
 import { exportCsv } from './export.ts';

@@ -1,8 +1,8 @@
 /** A message as it is answered. */
 import { Type } from '@sinclair/typebox';
 import { sql } from 'drizzle-orm';
-import { oneOf, Rials } from '../shared/http.ts';
 import { idTimeMs } from '../shared/id.ts';
+import { oneOf, Rials } from '../shared/openapi.ts';
 import { STATUSES } from './filter.ts';
 import { type HistoryStep, messages, type PartReceipt } from './schema.ts';
 

@@ -1,17 +1,16 @@
-/** What every HTTP door has: the one error shape, strict JSON, health, metrics and the API's own documentation. */
+/** What every HTTP door has: the one error shape, health, metrics and the API's own documentation. */
 import { swagger } from '@elysiajs/swagger';
-import { type SchemaOptions, type TLiteral, type TSchema, type TUnion, Type } from '@sinclair/typebox';
-import { type DocumentDecoration, Elysia } from 'elysia';
+import { Type } from '@sinclair/typebox';
+import { Elysia } from 'elysia';
 import type { Guard } from './auth.ts';
-import { AppError, ERROR_CODES, ERRORS, type ErrorCode, type FieldError, toAppError, toProblem } from './error.ts';
+import { AppError, ERRORS, type FieldError, toAppError, toProblem } from './error.ts';
 import { newId } from './id.ts';
 import { errorFields, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { documented, Ready } from './openapi.ts';
 import { type Peer, type ServeOptions, type Server, serve } from './runtime.ts';
 import { swaggerFile, swaggerPage } from './swagger-ui.ts';
 
-/** The largest body in bytes; a batch of 1,000 texts of ten pages fits. */
-export const BODY_MAX_BYTES = 4 * 1024 * 1024;
 /** Past this the runtime itself refuses, without a problem document; below it readJson does, and reads no more than it takes. */
 const RUNTIME_BODY_MAX_BYTES = 1024 * 1024 * 1024;
 
@@ -44,54 +43,6 @@ export type DoorOptions = {
   secure?: boolean;
 };
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-
-/** Reads a JSON body strictly: its size, its media type, UTF-8 without replacement, JSON. Throws an AppError. */
-export async function readJson(request: Request): Promise<unknown> {
-  if (Number(request.headers.get('content-length') ?? 0) > BODY_MAX_BYTES) throw tooLarge();
-  const mediaType = request.headers.get('content-type');
-  if (mediaType === null || !/^application\/json\s*(;|$)/i.test(mediaType)) {
-    throw new AppError('unsupported_media_type', 'Send the body as application/json.');
-  }
-  const bytes = await readBytes(request);
-  try {
-    return parseBody(utf8.decode(bytes));
-  } catch (thrown) {
-    if (thrown instanceof AppError) throw thrown;
-    throw new AppError('malformed_json', 'The body must be valid JSON in UTF-8.', { cause: thrown });
-  }
-}
-
-const tooLarge = (): AppError => new AppError('payload_too_large', `A body may have at most ${BODY_MAX_BYTES} bytes.`);
-
-/** A body of no declared length is read piece by piece, so that one without an end is left where it passes the bound. */
-async function readBytes(request: Request): Promise<Uint8Array> {
-  if (request.headers.has('content-length') || request.body === null)
-    return new Uint8Array(await request.arrayBuffer());
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  for await (const piece of request.body as unknown as AsyncIterable<Uint8Array>) {
-    length += piece.byteLength;
-    if (length > BODY_MAX_BYTES) throw tooLarge();
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces, length);
-}
-
-/** A copy of an object with a field of this name has another prototype: its fields would pass the schema and then be gone. */
-const PROTO = '__proto__';
-const PERHAPS_PROTO = /__proto__|\\u005f/i;
-
-function parseBody(text: string): unknown {
-  if (!PERHAPS_PROTO.test(text)) return JSON.parse(text);
-  return JSON.parse(text, (name, value) => {
-    if (name !== PROTO) return value;
-    throw new AppError('invalid_request', 'The request does not fit its schema.', {
-      fields: [{ field: 'request', detail: 'has a field that is not known' }],
-    });
-  });
-}
-
 /** Of a parameter that is given twice one value would be taken and the other dropped, without a word. */
 function refuseRepeatedParameters(url: string): void {
   const at = url.indexOf('?');
@@ -102,11 +53,6 @@ function refuseRepeatedParameters(url: string): void {
     fields: [{ field: 'query', detail: 'names a parameter twice' }],
   });
 }
-
-/** Spread into each route that takes a body: our strict reader reads it, and the documentation says application/json. */
-export const jsonBody = {
-  parse: [({ request }: { request: Request }) => readJson(request), 'application/json' as const],
-};
 
 type Violation = { path?: string; message?: string; schema?: { error?: string } };
 
@@ -157,18 +103,33 @@ function fromElysia(code: string | number, error: unknown): AppError {
   return toAppError(error);
 }
 
+const problemHeaders = (error: AppError, requestId: string): Record<string, string> => ({
+  'content-type': 'application/problem+json; charset=utf-8',
+  'x-request-id': requestId,
+  ...(ERRORS[error.code].retry ? { 'retry-after': String(error.retryAfterS) } : {}),
+  ...(error.code === 'unauthorized' ? { 'www-authenticate': 'Bearer realm="jsms"' } : {}),
+});
+
 export function problemResponse(error: AppError, requestId: string, headers: Record<string, string> = {}): Response {
-  const { status, retry } = ERRORS[error.code];
   return new Response(JSON.stringify(toProblem(error, requestId)), {
-    status,
-    headers: {
-      'content-type': 'application/problem+json; charset=utf-8',
-      'x-request-id': requestId,
-      ...(retry ? { 'retry-after': String(error.retryAfterS) } : {}),
-      ...(error.code === 'unauthorized' ? { 'www-authenticate': 'Bearer realm="jsms"' } : {}),
-      ...headers,
-    },
+    status: ERRORS[error.code].status,
+    headers: { ...problemHeaders(error, requestId), ...headers },
   });
+}
+
+/** Stands for a request's id in a text; no text of ours has it. */
+const ID_PLACE = '\u{10ffff}';
+
+/** problemResponse for an error that thousands get: all but the request's id is written once. */
+export function preparedProblem(error: AppError): (requestId: string) => Response {
+  const [before, after] = JSON.stringify(toProblem(error, ID_PLACE)).split(ID_PLACE) as [string, string];
+  const { status } = ERRORS[error.code];
+  const headers = new Headers(problemHeaders(error, ''));
+  return (requestId) => {
+    // A Response copies the headers that it is given.
+    headers.set('x-request-id', requestId);
+    return new Response(before + requestId + after, { status, headers });
+  };
 }
 
 const REQUEST_ID = /^[A-Za-z0-9_.-]{1,64}$/;
@@ -322,105 +283,4 @@ export function listen(
       cause: thrown,
     });
   }
-}
-
-/** `user_id` as every door takes it. */
-export const UserId = Type.String({
-  pattern: '^[A-Za-z0-9_.-]{1,64}$',
-  description: 'The account: 1 to 64 of A-Z a-z 0-9 _ . -',
-  example: '123',
-  error: 'must be 1 to 64 of A-Z a-z 0-9 _ . -',
-});
-
-export const IdempotencyKey = Type.String({
-  pattern: '^[\\x21-\\x7e]{1,128}$',
-  description: 'Repeats of one request carry one key: the first answer is given again for 24 hours.',
-  error: 'must be 1 to 128 printable ASCII characters without blanks',
-});
-
-export const Rials = (about: string): TSchema => Type.Integer({ description: `${about}, integer Rials` });
-
-/** One of these words: checked as a union, shown as a list to choose from. */
-export const oneOf = <T extends string>(words: readonly T[], options: SchemaOptions = {}): TUnion<TLiteral<T>[]> =>
-  Type.Union(
-    words.map((word) => Type.Literal(word)),
-    { type: 'string', enum: [...words], ...options },
-  );
-
-const Ready = Type.Object({ status: oneOf(['ready', 'unready']), checks: Type.Record(Type.String(), Type.Boolean()) });
-
-const ProblemSchema = Type.Object({
-  type: Type.String(),
-  title: Type.String(),
-  status: Type.Integer(),
-  detail: Type.String(),
-  code: oneOf(ERROR_CODES),
-  request_id: Type.String(),
-  errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), detail: Type.String() }))),
-});
-
-type DocumentedAnswer = {
-  about: string;
-  /** None: the answer has no body. */
-  schema?: TSchema;
-  example?: unknown;
-  /** Other media types of the same answer, with their schemas. */
-  others?: Readonly<Record<string, TSchema>>;
-};
-
-/** What any call may be refused with; health asks for no key and stands on its own. */
-const ALWAYS: readonly ErrorCode[] = ['invalid_request', 'unauthorized', 'forbidden', 'unavailable', 'internal'];
-const ALWAYS_OPEN: readonly ErrorCode[] = ['invalid_request', 'internal'];
-
-const textHeader = (description: string) => ({ description, required: true, schema: { type: 'string' } });
-
-/** The headers that a refusal of this status has. */
-function headersOf(code: ErrorCode): Record<string, unknown> {
-  return {
-    'X-Request-Id': textHeader('names this request in the logs'),
-    ...(ERRORS[code].retry
-      ? { 'Retry-After': { description: 'seconds', required: true, schema: { type: 'integer', minimum: 1 } } }
-      : {}),
-    ...(code === 'unauthorized' ? { 'WWW-Authenticate': textHeader('how a key is shown') } : {}),
-  };
-}
-
-/**
- * A route's documentation: its answers with examples, and the codes it may refuse with. Answers are documented and tested,
- * not validated on each request: that would cost the hot path for nothing.
- */
-export function documented(
-  tag: string,
-  summary: string,
-  answers: Record<number, DocumentedAnswer>,
-  codes: readonly ErrorCode[] = [],
-  description?: string,
-): DocumentDecoration {
-  const responses: Record<string, unknown> = {};
-  for (const [status, { about, schema, example, others = {} }] of Object.entries(answers)) {
-    const json = { schema, ...(example === undefined ? {} : { example }) };
-    const rest = Object.entries(others).map(([mediaType, other]) => [mediaType, { schema: other }] as const);
-    responses[status] = {
-      description: about,
-      ...(schema === undefined ? {} : { content: { 'application/json': json, ...Object.fromEntries(rest) } }),
-    };
-  }
-  for (const code of new Set<ErrorCode>([...codes, ...(tag === 'health' ? ALWAYS_OPEN : ALWAYS)])) {
-    const { status, title } = ERRORS[code];
-    const known = responses[status] as { description: string } | undefined;
-    if (known) known.description += `; \`${code}\`: ${title}`;
-    else
-      responses[status] = {
-        description: `\`${code}\`: ${title}`,
-        headers: headersOf(code),
-        content: {
-          'application/problem+json': {
-            schema: ProblemSchema,
-            example: toProblem(new AppError(code, title), '0193a5c8-7c11-7d3e-9f00-5a1b2c3d4e5f'),
-          },
-        },
-      };
-  }
-  const open = tag === 'health' ? { security: [] } : {};
-  return { summary, tags: [tag], responses, ...open, ...(description ? { description } : {}) } as DocumentDecoration;
 }

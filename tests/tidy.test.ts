@@ -58,7 +58,7 @@ const RULES: Record<string, Case> = {
       file('dispatcher/queue.ts', "import type { Redis } from '../shared/redis.ts';"),
     ],
   },
-  'one file of shared/ owns each library': {
+  'one place in shared/ owns each library': {
     rule: libraryOwners,
     bad: [imports('report/consumer.ts', 'kafkajs'), imports('billing/accounts.ts', 'ioredis')],
     good: [imports('shared/kafka.ts', 'kafkajs'), imports('local/fitness/kafka.ts', 'kafkajs')],

@@ -1,9 +1,11 @@
 /** What every HTTP door does with clients that are slow, idle, or write what no client of HTTP would. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { Type } from '@sinclair/typebox';
-import { createDoor, documented, jsonBody, listen, UserId } from '../../shared/http.ts';
+import { jsonBody } from '../../shared/body.ts';
+import { createDoor, listen } from '../../shared/http.ts';
 import { createLog } from '../../shared/log.ts';
 import { createMetrics } from '../../shared/metrics.ts';
+import { documented, UserId } from '../../shared/openapi.ts';
 import type { Server } from '../../shared/runtime.ts';
 import { drip, openWire, type Wire } from './wire.ts';
 

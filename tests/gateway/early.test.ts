@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { refuseEarly } from '../../gateway/early.ts';
-import { openGates } from '../../gateway/gate.ts';
+import { noRoom, openGates } from '../../gateway/gate.ts';
+import { problemResponse } from '../../shared/http.ts';
 import type { Problem } from '../support/api.ts';
 
 const URL_SEND = 'http://127.0.0.1:7070/send';
@@ -43,6 +44,22 @@ test('without room a normal send is told to come back, in the one error shape', 
     expect((await answer.json()) as Problem).toMatchObject({ code: 'unavailable', request_id: 'r-1' });
   }
   expect(refused()).toBe(2);
+});
+
+test('the early refusals are those of the door, each with the id of its own request', async () => {
+  const { first } = looking(true);
+  const ids = ['r-1', 'r-2', 'r-3'];
+  const answers = await Promise.all(
+    ids.map((id) => first(post(JSON.stringify(NORMAL), URL_SEND, { 'x-request-id': id })) as Promise<Response>),
+  );
+  for (const [i, answer] of answers.entries()) {
+    const late = problemResponse(noRoom(), ids[i] as string);
+    expect([answer.status, [...answer.headers], await answer.text()]).toEqual([
+      late.status,
+      [...late.headers],
+      await late.text(),
+    ]);
+  }
 });
 
 test('a one-time password goes on with the body and the headers it came with, however it spells its type', async () => {

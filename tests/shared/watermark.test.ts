@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { createWatermark, doneOffset, openOffset } from '../../shared/kafka.ts';
+import { createWatermark, doneOffset, openOffset } from '../../shared/watermark.ts';
 
 test('what may be committed is everything before the first record that is not done, in whatever order they end', () => {
   fc.assert(

@@ -2,17 +2,12 @@
  * The Kafka of the simulation behind the interface of shared/kafka.ts: topics whose records are dropped before the ack, taken
  * twice, taken late and in another order, and consumer groups that hand out again what nobody committed.
  */
-import {
-  createWatermark,
-  doneOffset,
-  type KafkaClient,
-  type OutRecord,
-  openOffset,
-  type Producer,
-  type Stream,
-  type StreamOptions,
-} from '../../shared/kafka.ts';
+
+import type { KafkaClient } from '../../shared/kafka.ts';
+import type { OutRecord, Producer } from '../../shared/kafka-producer.ts';
+import type { Stream, StreamOptions } from '../../shared/kafka-stream.ts';
 import { retryPartition, SLOTS, TOPICS } from '../../shared/topics.ts';
+import { createWatermark, doneOffset, openOffset } from '../../shared/watermark.ts';
 import { after, type Process, WORLD, worldNow } from './clock.ts';
 import { survives, type Weather } from './faults.ts';
 

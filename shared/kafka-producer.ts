@@ -1,0 +1,63 @@
+/** Producing: records are coalesced into few requests, and each batch goes to few partitions, chosen in turn. */
+import type { Producer as KafkaProducer } from 'kafkajs';
+import { coalesce } from './coalesce.ts';
+import { lanePartition, retryPartition, TOPICS } from './topics.ts';
+
+/** Between two requests of a producer at least, unless express is in it: Kafka costs by the request. */
+const PRODUCE_EVERY_MS = 25;
+/** A batch's records in bytes: below the broker's limit of 1 MB for a record batch. */
+const PRODUCE_BATCH_BYTES = 700_000;
+
+/** Where a record goes: status and ledger records anywhere in their topic, a lane's to its operator's slot, a retry to its tier. */
+export type OutRecord = { topic: string; value: string; slot?: number; retry?: number };
+
+export type Producer = {
+  /** Resolves when Kafka has the record (acks all). A rejection means an unknown outcome: it may be there. */
+  send(record: OutRecord): Promise<void>;
+  readonly waiting: number;
+  /** Resolves when nothing is on its way. */
+  idle(): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** @param producer connected */
+export function createProducer(producer: KafkaProducer, partitionsOf: (topic: string) => number): Producer {
+  let turn = 0;
+  const partitionFor = ({ topic, slot, retry }: OutRecord, inTurn: number): number => {
+    if (topic === TOPICS.dlq) return retryPartition(slot ?? 0, retry ?? 1);
+    return slot === undefined ? inTurn % partitionsOf(topic) : lanePartition(slot, inTurn, partitionsOf(topic));
+  };
+  const produce = async (records: OutRecord[]): Promise<undefined[]> => {
+    turn += 1;
+    const topics = new Map<string, { topic: string; messages: { value: string; partition: number }[] }>();
+    for (const record of records) {
+      let entry = topics.get(record.topic);
+      if (!entry) {
+        entry = { topic: record.topic, messages: [] };
+        topics.set(record.topic, entry);
+      }
+      entry.messages.push({ value: record.value, partition: partitionFor(record, turn) });
+    }
+    await producer.sendBatch({ acks: -1, timeout: 10_000, topicMessages: [...topics.values()] });
+    return new Array<undefined>(records.length);
+  };
+  const send = coalesce<OutRecord, undefined>(produce, {
+    batchMax: PRODUCE_BATCH_BYTES,
+    weigh: ({ value }) => value.length * 3 + 100,
+    overlapMs: 50,
+    inflightMax: 4,
+    paceMs: PRODUCE_EVERY_MS,
+    urgent: ({ topic }) => topic === TOPICS.express,
+  });
+  return {
+    send: async (record) => void (await send(record)),
+    get waiting() {
+      return send.waiting;
+    },
+    idle: () => send.idle(),
+    close: async () => {
+      await send.idle();
+      await producer.disconnect();
+    },
+  };
+}
