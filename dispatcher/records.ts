@@ -1,4 +1,7 @@
-/** Claims and settlements through billing, coalesced; outcomes that Kafka confirmed ride along, or go alone within half a second. */
+/**
+ * Claims and settlements through billing, coalesced; outcomes that Kafka confirmed ride along where nobody is in a hurry, or go alone
+ * within half a second.
+ */
 import type { ClaimItem, ClaimResult, Published, SettleItem, SettleResult } from '../shared/billing.ts';
 import { coalesce, URGENT_OVERLAP_MS } from '../shared/coalesce.ts';
 import type { BillingClient } from '../shared/grpc.ts';
@@ -54,11 +57,9 @@ export function openRecords(billing: BillingClient, owner: string, ttlMs: () => 
   };
   const settleAll = (items: SettleItem[]): Promise<SettleResult[]> =>
     riding(async (ride) => (await billing.call('Settle', { owner, items, published: ride }, DEADLINE_MS)).results);
-  const claimAll = async (items: ClaimItem[]): Promise<ClaimResult[]> => {
+  const callClaim = async (items: ClaimItem[], ride: Published[]): Promise<ClaimResult[]> => {
     const startedAt = performance.now();
-    const { results } = await riding((ride) =>
-      billing.call('Claim', { owner, ttl_ms: ttlMs(), items, published: ride }, DEADLINE_MS),
-    );
+    const { results } = await billing.call('Claim', { owner, ttl_ms: ttlMs(), items, published: ride }, DEADLINE_MS);
     claimMs += (performance.now() - startedAt - claimMs) * 0.2;
     return results;
   };
@@ -72,8 +73,12 @@ export function openRecords(billing: BillingClient, owner: string, ttlMs: () => 
     timer ??= setTimeout(() => void flush(), FLUSH_AFTER_MS);
   };
 
-  const claim = coalesce(claimAll, { batchMax: BATCH_MAX, paceMs: CLAIM_PACE_MS });
-  const claimExpress = coalesce(claimAll, { batchMax: BATCH_MAX, ...EXPRESS });
+  const claim = coalesce((items: ClaimItem[]) => riding((ride) => callClaim(items, ride)), {
+    batchMax: BATCH_MAX,
+    paceMs: CLAIM_PACE_MS,
+  });
+  // Nothing rides along: a one-time password would wait for what it carries, and for every shard that this is of.
+  const claimExpress = coalesce((items: ClaimItem[]) => callClaim(items, []), { batchMax: BATCH_MAX, ...EXPRESS });
   const settle = coalesce(settleAll, { batchMax: BATCH_MAX, paceMs: SETTLE_PACE_MS });
   return {
     claim: (item, hurries) => (hurries ? claimExpress : claim)(item),

@@ -1,4 +1,4 @@
-/** Hold calls, coalesced; productions that Kafka confirmed ride along, or go alone within half a second. */
+/** Hold calls, coalesced; productions that Kafka confirmed ride along where nobody is in a hurry, or go alone within half a second. */
 import {
   HoldCode,
   type HoldGroup,
@@ -54,7 +54,7 @@ export function openHolds(billing: BillingClient, log: Log): Holds {
     }
   };
 
-  const call = async (groups: HoldGroup[]): Promise<Answered[]> => {
+  const callCarrying = async (groups: HoldGroup[]): Promise<Answered[]> => {
     const riding = produced.splice(0, PRODUCED_PER_CALL_MAX);
     try {
       return await callTwice({ groups, produced: riding });
@@ -68,7 +68,7 @@ export function openHolds(billing: BillingClient, log: Log): Holds {
   const flush = async (): Promise<void> => {
     timer = null;
     if (produced.length === 0) return;
-    await call([]).catch((thrown) => log.debug('produced_not_confirmed', errorFields(thrown)));
+    await callCarrying([]).catch((thrown) => log.debug('produced_not_confirmed', errorFields(thrown)));
     if (produced.length > 0) schedule();
   };
   const schedule = (): void => {
@@ -76,9 +76,10 @@ export function openHolds(billing: BillingClient, log: Log): Holds {
   };
 
   const lane = { batchMax: BATCH_MAX, weigh: ({ items }: HoldGroup) => items.length, inflightMax: INFLIGHT_MAX };
-  const holdNormal = coalesce(call, lane);
-  // A queue of its own: a one-time password does not stand behind a campaign that waits for its calls.
-  const holdExpress = coalesce(call, { ...lane, ...EXPRESS });
+  const holdNormal = coalesce(callCarrying, lane);
+  // A queue of its own, and nothing rides along: a one-time password stands behind no campaign that waits for its calls, nor waits
+  // for what it carries and for every shard that this is of.
+  const holdExpress = coalesce((groups: HoldGroup[]) => callTwice({ groups, produced: [] }), { ...lane, ...EXPRESS });
 
   return {
     hold: async (group, express = false) => {
