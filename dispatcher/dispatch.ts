@@ -8,6 +8,7 @@ import { buildRoutes, operatorOf, type Routes } from '../shared/sms/routes.ts';
 import { LANES, type Lane } from '../shared/topics.ts';
 import { type Breaker, createBreaker } from './breaker.ts';
 import type { Connector, ConnectorEvents, OperatorReceipt, SubmitOutcome } from './connector.ts';
+import { createGiveWay } from './give-way.ts';
 import type { Leases } from './lease.ts';
 import { createPump, type Diverted, type Pump, type Queued } from './pump.ts';
 import { createRate, type Rate } from './rate.ts';
@@ -47,6 +48,8 @@ export type Dispatch = {
   brims(queue: string): boolean;
   wake(): void;
   lines(): Line[];
+  /** The part of their room that campaigns have beside express. */
+  othersShare(): number;
   /**
    * Takes a new operator.json whole or not at all: changed operators get a new line, the others go on as they are. Answers
    * false, with the reason in the log, when an operator's connector cannot be made.
@@ -77,6 +80,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
   let routes: Routes;
   let stopping = false;
 
+  const giveWay = createGiveWay();
   const settleDeps: SettleDeps = {
     records,
     producer,
@@ -123,6 +127,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
       lease,
       breaker,
       records,
+      giveWay,
       settle: (work, operator, outcome) => {
         learn(work, operator, outcome);
         return settleOutcome(settleDeps, work, operator, outcome);
@@ -334,6 +339,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
       for (const { pump } of lines.values()) pump.wake();
     },
     lines: () => [...lines.values()],
+    othersShare: () => giveWay.share(performance.now()),
     reload,
     close: async () => {
       stopping = true;

@@ -146,7 +146,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
   scope.defer('intake', () => intake.close());
   scope.defer('dispatch', () => opened.close());
   scope.defer('halt', () => intake.halt());
-  measureLines(metrics, opened.lines);
+  measureLines(metrics, opened);
   await intake.start();
 
   const health = () => ({ ready: !scope.closing, checks: { open: !scope.closing } });

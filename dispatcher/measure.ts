@@ -2,11 +2,11 @@
 import type { Metrics } from '../shared/metrics.ts';
 import { LANES } from '../shared/topics.ts';
 import type { BreakerState } from './breaker.ts';
-import type { Line } from './dispatch.ts';
+import type { Dispatch, Line } from './dispatch.ts';
 
 const BREAKER: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };
 
-export function measureLines(metrics: Metrics, lines: () => Line[]): void {
+export function measureLines(metrics: Metrics, { lines, othersShare }: Pick<Dispatch, 'lines' | 'othersShare'>): void {
   const level = (noun: string, help: string, read: (line: Line) => number): void => {
     metrics.gauge(noun, help, ['operator'], (gauge) => {
       gauge.reset();
@@ -24,6 +24,9 @@ export function measureLines(metrics: Metrics, lines: () => Line[]): void {
   level('inflight_submits', 'submits in flight', ({ pump }) => pump.connector.state().inflight);
   level('rate_per_second', 'submits a second after throttling; 0 is unlimited', ({ rate }) =>
     rate.perSecond(performance.now()),
+  );
+  metrics.gauge('others_share', 'part of their room that campaigns have beside express', [], (gauge) =>
+    gauge.set(othersShare()),
   );
   metrics.gauge('queued_messages', 'messages that wait in this process', ['operator', 'lane'], (gauge) => {
     gauge.reset();

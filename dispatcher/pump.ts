@@ -14,6 +14,7 @@ import { LANES, type Lane } from '../shared/topics.ts';
 import type { Breaker } from './breaker.ts';
 import type { Connector, SubmitOutcome } from './connector.ts';
 import { createCover, waitingMax } from './cover.ts';
+import type { GiveWay } from './give-way.ts';
 import type { Lease, Wanted } from './lease.ts';
 import { createFifo, createLaneQueue } from './queue.ts';
 import type { Rate } from './rate.ts';
@@ -48,6 +49,8 @@ export type PumpDeps = {
   lease: Lease;
   breaker: Breaker;
   records: Records;
+  /** Of all operators together: they wait for one billing. */
+  giveWay: GiveWay;
   /** Settles an outcome, publishes it and ends the work; never rejects. */
   settle: (work: Work, operator: string, outcome: SubmitOutcome) => Promise<Settled>;
   /** Undoes a claim; never rejects. */
@@ -89,7 +92,7 @@ export type Pump = {
 };
 
 export function createPump(deps: PumpDeps): Pump {
-  const { settings, connector, rate, lease, breaker, records, log } = deps;
+  const { settings, connector, rate, lease, breaker, records, giveWay, log } = deps;
   const { name } = settings;
   const queue = createLaneQueue<Work>((a, b) => a.event.id < b.event.id);
   const ready = { express: createFifo<Claimed>(), others: createFifo<Claimed>() };
@@ -233,6 +236,7 @@ export function createPump(deps: PumpDeps): Pump {
         unknown_wait_ms: settings.unknownWaitMs,
       };
       const result = await records.claim(item, lane === 'express');
+      if (lane === 'express') giveWay.claimed(performance.now(), performance.now() - at);
       if (result.code === ClaimCode.CLAIMED) {
         failpoint('dispatcher.after_claim');
         ready[sideOf(lane)].push({ work, lane, at });
@@ -255,6 +259,7 @@ export function createPump(deps: PumpDeps): Pump {
     if (rate.waitMs(now) > PAUSE_HELD_MS) return;
     const { windowSize } = connector;
     const ahead = cover.size(now, records.claimMs);
+    const othersRoom = Math.max(1, Math.ceil((othersMax + ahead) * giveWay.share(now)));
     const most = waitingMax(rate.perSecond(now), settings.tps, records.claimMs);
     const allowance = breaker.allowance(now);
     const onTrial = breaker.state(now) === 'half_open';
@@ -265,7 +270,7 @@ export function createPump(deps: PumpDeps): Pump {
       expressInside() + othersInside() < allowance
     ) {
       const othersMay =
-        othersInside() < othersMax + ahead &&
+        othersInside() < othersRoom &&
         claiming.others + ready.others.length < most &&
         expressInside() + othersInside() < windowSize + ahead;
       const next = onTrial ? queue.takeProbe() : queue.take(othersMay);

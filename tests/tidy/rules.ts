@@ -54,7 +54,7 @@ const PURE = [
   /^shared\/(money|events|topics|error|config|billing)\.ts$/,
   /^billing\/(outcome|shard)\.ts$/,
   /^gateway\/message\.ts$/,
-  /^dispatcher\/(breaker|queue|rate)\.ts$/,
+  /^dispatcher\/(breaker|give-way|queue|rate)\.ts$/,
 ];
 const EFFECTS =
   /^node:(?!crypto$)|^(kafkajs|ioredis|postgres|drizzle-orm|elysia|@grpc\/|smpp)|\/(kafka|kafka-producer|kafka-stream|redis|postgres|grpc|http|body|runtime|lifecycle|log|metrics|watched-file)\.ts$/;
