@@ -31,6 +31,8 @@ const RETRY_MAX_MS = 2_000;
 /** Above the server's own limit for a statement; should the late write be done after all, the second one changes nothing. */
 const WRITE_WITHIN_MS = 75_000;
 const RECLAIM_EVERY_MS = 5_000;
+/** Of the question where PostgreSQL stands, with Kafka's own of where its partitions end. */
+const STARTS_WITHIN_MS = 30_000;
 
 export type Consumer = {
   /** False while PostgreSQL does not take what is read. */
@@ -201,7 +203,7 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
       gathering.assigned();
       for (;;) {
         try {
-          const starts = await startOffsets(writer.sql, kafka, assigned, log);
+          const starts = await within(STARTS_WITHIN_MS, startOffsets(writer.sql, kafka, assigned, log));
           onState(true);
           reading = true;
           return starts;

@@ -97,20 +97,14 @@ test(`Kafka away for ${AWAY_S} s under load: 202 up to the outbox's bound, then 
   await kafka.kill();
   const accepted = new Map<string, { at: number; express: boolean }>();
   const refusals: { status: number; code: string; retryAfter: string | null }[] = [];
-  let lastAccepted = 0;
-  let firstRefused = Number.POSITIVE_INFINITY;
   const sendOne = async (n: number): Promise<void> => {
     const phone = newPhone('912');
     const express = n % EXPRESS_EVERY === 0;
     const user_id = users[n % users.length] as string;
     const { status, json, headers } = await stack.trySend({ phone, user_id, type: express ? 'express' : 'normal' });
     if (status === 202) {
-      lastAccepted = performance.now();
       accepted.set(e164(phone), { at: Number.parseInt(json.message_id.slice(0, 13).replace('-', ''), 16), express });
-    } else {
-      firstRefused = Math.min(firstRefused, performance.now());
-      refusals.push({ status, code: json.code, retryAfter: headers.get('retry-after') });
-    }
+    } else refusals.push({ status, code: json.code, retryAfter: headers.get('retry-after') });
   };
   const began = performance.now();
   const sends: Promise<void>[] = [];
@@ -120,10 +114,16 @@ test(`Kafka away for ${AWAY_S} s under load: 202 up to the outbox's bound, then 
   }
   await Promise.all(sends);
   expect(accepted.size).toBeGreaterThanOrEqual(bound);
+  // The bound is looked at now and then; once it is known nothing more comes in.
+  await until('billing knows that the bound is passed', async () => {
+    const { text } = await stack.call('billing', 'GET', '/metrics');
+    return Number(/^jsms_billing_outbox_messages (\d+)$/m.exec(text)?.[1]) > bound;
+  });
+  const taken = accepted.size;
+  for (let n = 0; n < 2 * EXPRESS_EVERY; n += 1) await sendOne(n);
+  expect(accepted.size).toBe(taken);
   expect(refusals.length).toBeGreaterThan(0);
   for (const refusal of refusals) expect(refusal).toEqual({ status: 503, code: 'unavailable', retryAfter: '1' });
-  // The bound is looked at now and then; once it is known nothing more comes in.
-  expect(lastAccepted - firstRefused).toBeLessThan(1_000);
 
   await kafka.restart();
   const sentSince = () => stack.simulator.counters('mci').received - alreadyThere;
