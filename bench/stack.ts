@@ -6,6 +6,7 @@ import { ROOT } from '../local/places.ts';
 import { freePort } from '../local/ports.ts';
 import { allOrNone, endWithProcess, type LocalServers, startServers, temporaryDir } from '../local/servers/all.ts';
 import { type LocalServer, startServer } from '../local/servers/server-process.ts';
+import { RUNTIME_ENV } from '../local/services.ts';
 import { type Connector, operatorsJson } from './operators-file.ts';
 import { type Snapshot, usageOf } from './processes.ts';
 
@@ -80,6 +81,7 @@ function serviceEnv(ports: Ports, servers: LocalServers, operatorsFile: string, 
     HOME: process.env.HOME,
     HOST: '127.0.0.1',
     LOG_LEVEL: 'info',
+    ...RUNTIME_ENV,
     ...servers.env,
     BILLING_HTTP_PORT: String(ports.billing),
     BILLING_GRPC_PORT: String(ports.grpc),

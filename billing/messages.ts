@@ -82,23 +82,27 @@ function checkHold(groups: readonly HoldGroup[]): void {
   }
 }
 
-const holdArg = (produced: readonly Ref[], groups: readonly HoldGroup[]): string =>
-  JSON.stringify([
-    produced.map(({ message_id }) => message_id),
-    groups.map(({ user_id, idempotency_key, body_hash, batch_id, items }) => [
-      user_id,
-      idempotency_key,
-      body_hash,
-      batch_id,
-      items.map(({ message_id, price, valid_until, event, answer }) => [
-        message_id,
-        Number(price),
-        Number(valid_until),
-        event,
-        answer,
-      ]),
-    ]),
+/**
+ * One shard's hold as its script takes it. The events go beside the JSON as they came, one behind the other: nobody here or in the
+ * script reads them.
+ */
+export function holdArgs(produced: readonly Ref[], groups: readonly HoldGroup[]): [json: string, events: Buffer] {
+  const events: Uint8Array[] = [];
+  let end = 0;
+  const asked = groups.map(({ user_id, idempotency_key, body_hash, batch_id, items }) => [
+    user_id,
+    idempotency_key,
+    body_hash,
+    batch_id,
+    items.map(({ message_id, price, valid_until, event, answer }) => {
+      const first = end + 1;
+      events.push(event);
+      end += event.length;
+      return [message_id, Number(price), Number(valid_until), first, end, answer];
+    }),
   ]);
+  return [JSON.stringify([produced.map(({ message_id }) => message_id), asked]), Buffer.concat(events, end)];
+}
 
 /** One shard's groups in one script; null when Redis refused them before any effect: then the productions go alone. */
 async function holdShard(
@@ -108,10 +112,10 @@ async function holdShard(
   groups: HoldGroup[],
 ): Promise<HoldAnswer[] | null> {
   try {
-    return answersOf<HoldAnswer>(await scripts.hold(tag, holdArg(produced, groups)));
+    return answersOf<HoldAnswer>(await scripts.hold(tag, ...holdArgs(produced, groups)));
   } catch (thrown) {
     if (!isUnavailable(thrown) || groups.length === 0) throw thrown;
-    if (produced.length > 0) await scripts.hold(tag, holdArg(produced, []));
+    if (produced.length > 0) await scripts.hold(tag, ...holdArgs(produced, []));
     return null;
   }
 }

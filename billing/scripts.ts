@@ -1,7 +1,7 @@
 /** The Lua scripts as functions. Each file is preceded by the times it uses (milliseconds), clock.lua and record.lua. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { defineScript, type Redis } from '../shared/redis.ts';
+import { defineScript, type Redis, type ScriptRunner } from '../shared/redis.ts';
 import { ATTEMPTS_MAX } from '../shared/topics.ts';
 
 export type Times = {
@@ -33,7 +33,7 @@ export const TIMES: Omit<Times, 'retryWaitsMs'> = {
 
 const NAMES = ['hold', 'claim', 'settle', 'sweep', 'confirm', 'relay', 'topup'] as const;
 type Name = (typeof NAMES)[number];
-export type Scripts = Record<Name, (key: string, ...args: (string | number)[]) => Promise<unknown>>;
+export type Scripts = Record<Name, ScriptRunner>;
 
 /** A script's answer, which is JSON; Lua knows no empty list. */
 export function answersOf<T>(reply: unknown): T[] {

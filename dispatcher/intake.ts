@@ -15,7 +15,7 @@ import type { Work } from './work.ts';
 /** How a lane's consumer fetches: express at once, the others wait a moment for more, which costs Kafka and us far less. */
 const FETCH: Readonly<Record<Lane, { minBytes: number; maxWaitMs: number }>> = {
   express: { minBytes: 1, maxWaitMs: 250 },
-  normal: { minBytes: 32_768, maxWaitMs: 100 },
+  normal: { minBytes: 65_536, maxWaitMs: 100 },
   bulk: { minBytes: 65_536, maxWaitMs: 500 },
 };
 const BYTES_PER_PARTITION_MAX = 262_144;

@@ -72,7 +72,8 @@ async function holdGroup(deps: AcceptDeps, group: HoldGroup, express: boolean): 
   }
 }
 
-type Prepared = { event: MessageEvent; value: string; answer: Accepted };
+/** `value`: the event as it goes to Redis and to Kafka, made into bytes once. */
+type Prepared = { event: MessageEvent; value: Buffer; answer: Accepted };
 
 function prepare(
   deps: AcceptDeps,
@@ -85,7 +86,7 @@ function prepare(
   const event = composeMessage(deps.rules(), userId, item, newId(nowMs), nowMs);
   if (batchId !== undefined) event.batch_id = batchId;
   chooseLane(deps, event, ahead);
-  return { event, value: JSON.stringify(event), answer: answerOf(event) };
+  return { event, value: Buffer.from(JSON.stringify(event)), answer: answerOf(event) };
 }
 
 const groupOf = (

@@ -6,7 +6,7 @@ import { AppError } from '../shared/error.ts';
 import type { BillingClient } from '../shared/grpc.ts';
 import { createDoor, type DoorOptions } from '../shared/http.ts';
 import { fromInt64 } from '../shared/money.ts';
-import { documented, IdempotencyKey, oneOf, Rials, UserId } from '../shared/openapi.ts';
+import { documented, idempotencyKeyOf, keyParameter, oneOf, Rials, UserId } from '../shared/openapi.ts';
 import { type AcceptDeps, accept, acceptBatch } from './accept.ts';
 import type { Admit } from './admission.ts';
 import type { Gates } from './gate.ts';
@@ -147,7 +147,6 @@ const accepted = {
 };
 const bodyCodes = ['invalid_request', 'malformed_json', 'unsupported_media_type', 'payload_too_large'] as const;
 const sendCodes = [...bodyCodes, 'idempotency_conflict', 'rate_limited', 'unavailable', 'outcome_unknown'] as const;
-const headers = Type.Object({ 'idempotency-key': Type.Optional(IdempotencyKey) });
 const REPLAYED = 'idempotency-replayed';
 const BALANCE_DEADLINE_MS = 2_000;
 
@@ -161,14 +160,15 @@ export function gatewayDoor(
   return createDoor(options)
     .post(
       '/send',
-      async ({ body, headers, set, request }) => {
+      async ({ body, set, request }) => {
         const { user_id, ...message } = body;
+        const key = idempotencyKeyOf(request);
         const gate = message.type === 'express' ? gates.express : gates.normal;
         const since = gate.enter(1);
         let held = false;
         try {
           if (admit !== null) await admit(request, user_id, 1);
-          const { answer, replayed } = await accept(deps, user_id, message, headers['idempotency-key'] ?? '');
+          const { answer, replayed } = await accept(deps, user_id, message, key);
           held = true;
           set.status = 202;
           if (replayed) set.headers[REPLAYED] = 'true';
@@ -180,24 +180,30 @@ export function gatewayDoor(
       {
         ...jsonBody,
         body: SendBody,
-        headers,
-        detail: documented(
-          'send',
-          'Send a message',
-          {
-            202: { about: 'accepted: its price is held and it will be submitted', schema: Accepted, example: accepted },
-          },
-          [...sendCodes, 'no_route', 'insufficient_balance'],
-          'With an Idempotency-Key a repeated send is sent and paid once; the first answer comes back with `Idempotency-Replayed: true`. `outcome_unknown` carries the message_id.',
-        ),
+        detail: {
+          ...keyParameter,
+          ...documented(
+            'send',
+            'Send a message',
+            {
+              202: {
+                about: 'accepted: its price is held and it will be submitted',
+                schema: Accepted,
+                example: accepted,
+              },
+            },
+            [...sendCodes, 'no_route', 'insufficient_balance'],
+            'With an Idempotency-Key a repeated send is sent and paid once; the first answer comes back with `Idempotency-Replayed: true`. `outcome_unknown` carries the message_id.',
+          ),
+        },
       },
     )
     .post(
       '/send/batch',
-      async ({ body, headers, set, request }) => {
+      async ({ body, set, request }) => {
         const { user_id, messages } = body;
+        const key = idempotencyKeyOf(request);
         if (admit !== null) await admit(request, user_id, messages.length);
-        const key = headers['idempotency-key'] ?? '';
         const { answer, replayed } = await acceptBatch(deps, user_id, messages, key, checkItem);
         set.status = 202;
         if (replayed) set.headers[REPLAYED] = 'true';
@@ -206,28 +212,30 @@ export function gatewayDoor(
       {
         ...jsonBody,
         body: BatchBody,
-        headers,
-        detail: documented(
-          'send',
-          'Send up to 1,000 messages of one account',
-          {
-            202: {
-              about: "each message's own result, in order",
-              schema: Batch,
-              example: {
-                batch_id: accepted.message_id,
-                accepted: 1,
-                refused: 1,
-                results: [
-                  accepted,
-                  { error: { code: 'no_route', detail: 'No operator carries the prefix of this number.' } },
-                ],
+        detail: {
+          ...keyParameter,
+          ...documented(
+            'send',
+            'Send up to 1,000 messages of one account',
+            {
+              202: {
+                about: "each message's own result, in order",
+                schema: Batch,
+                example: {
+                  batch_id: accepted.message_id,
+                  accepted: 1,
+                  refused: 1,
+                  results: [
+                    accepted,
+                    { error: { code: 'no_route', detail: 'No operator carries the prefix of this number.' } },
+                  ],
+                },
               },
             },
-          },
-          sendCodes,
-          "One message's refusal is not another's. The batch_id joins them in the report.",
-        ),
+            sendCodes,
+            "One message's refusal is not another's. The batch_id joins them in the report.",
+          ),
+        },
       },
     )
     .post('/preview', ({ body }) => previewMessage(deps.rules(), body), {

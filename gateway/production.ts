@@ -27,13 +27,13 @@ export type ProductionDeps = {
 
 export type Production = {
   /** Produces an accepted message. When that fails or Kafka rests, its outbox entry stays and the relay alone owns it. */
-  produce(event: MessageEvent, value: string): void;
+  produce(event: MessageEvent, value: Buffer): void;
 };
 
 async function produceOne(
   { producer, slotOf, produced }: ProductionDeps,
   event: MessageEvent,
-  value: string,
+  value: string | Buffer,
 ): Promise<void> {
   await producer.send({ topic: TOPIC[event.lane], slot: slotOf(event.operator), value });
   failpoint('gateway.after_produce');

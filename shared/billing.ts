@@ -3,7 +3,13 @@
 export type Ref = { user_id: string; message_id: string };
 export type Published = Ref & { version: number };
 
-export type HoldItem = { message_id: string; price: string; valid_until: string; event: string; answer: string };
+export type HoldItem = {
+  message_id: string;
+  price: string;
+  valid_until: string;
+  event: Uint8Array;
+  answer: string;
+};
 export type HoldGroup = {
   user_id: string;
   idempotency_key: string;

@@ -4,12 +4,12 @@ import { coalesce } from './coalesce.ts';
 import { lanePartition, retryPartition, TOPICS } from './topics.ts';
 
 /** Between two requests of a producer at least, unless express is in it: Kafka costs by the request. */
-const PRODUCE_EVERY_MS = 25;
+const PRODUCE_EVERY_MS = 50;
 /** A batch's records in bytes: below the broker's limit of 1 MB for a record batch. */
 const PRODUCE_BATCH_BYTES = 700_000;
 
 /** Where a record goes: status and ledger records anywhere in their topic, a lane's to its operator's slot, a retry to its tier. */
-export type OutRecord = { topic: string; value: string; slot?: number; retry?: number };
+export type OutRecord = { topic: string; value: string | Buffer; slot?: number; retry?: number };
 
 export type Producer = {
   /** Resolves when Kafka has the record (acks all). A rejection means an unknown outcome: it may be there. */
@@ -29,7 +29,7 @@ export function createProducer(producer: KafkaProducer, partitionsOf: (topic: st
   };
   const produce = async (records: OutRecord[]): Promise<undefined[]> => {
     turn += 1;
-    const topics = new Map<string, { topic: string; messages: { value: string; partition: number }[] }>();
+    const topics = new Map<string, { topic: string; messages: { value: string | Buffer; partition: number }[] }>();
     for (const record of records) {
       let entry = topics.get(record.topic);
       if (!entry) {

@@ -17,6 +17,24 @@ export const IdempotencyKey = Type.String({
   error: 'must be 1 to 128 printable ASCII characters without blanks',
 });
 
+const KEY_HEADER = 'idempotency-key';
+const KEY = new RegExp(IdempotencyKey.pattern as string);
+
+/** Joins a route's documentation where it calls idempotencyKeyOf. */
+export const keyParameter = { parameters: [{ name: KEY_HEADER, in: 'header' as const, schema: IdempotencyKey }] };
+
+/**
+ * A request's Idempotency-Key, '' where it has none. Throws `invalid_request`. For the hot path: a schema of the headers would
+ * have them all copied for this one.
+ */
+export function idempotencyKeyOf(request: Request): string {
+  const key = request.headers.get(KEY_HEADER);
+  if (key === null || KEY.test(key)) return key ?? '';
+  throw new AppError('invalid_request', 'The request does not fit its schema.', {
+    fields: [{ field: KEY_HEADER, detail: IdempotencyKey.error as string }],
+  });
+}
+
 export const Rials = (about: string): TSchema => Type.Integer({ description: `${about}, integer Rials` });
 
 /** One of these words: checked as a union, shown as a list to choose from. */

@@ -88,7 +88,7 @@ export class NotDurable extends ConfigError {
   }
 }
 
-type ScriptRunner = (key: string, ...args: (string | number)[]) => Promise<unknown>;
+export type ScriptRunner = (key: string, ...args: (string | number | Buffer)[]) => Promise<unknown>;
 
 /**
  * What Redis refuses before a script has written anything; 6.2 wraps it into a sentence of its own. At maxmemory a script's

@@ -23,14 +23,14 @@ local function claim(id, attempt, number, operator, resend, unknown_wait)
   if r[OWNER] == owner and number <= r[CLAIM] then return 3 end
   r[STATE], r[OWNER], r[CLAIM], r[UNTIL], r[ADRIFT] = 'claimed', owner, number, now + ttl, 0
   r[OPERATOR], r[RESEND], r[UNKNOWN_WAIT] = operator, resend, unknown_wait
-  write(id, r)
+  write(id)
   due_at(id, now + ttl)
   return 0
 end
 
+read_items(items)
 local replies = {}
 for i, item in ipairs(items) do replies[i] = claim(unpack(item)) end
 
-write_accounts()
-write_indexes()
+write_all()
 return cjson.encode(replies)

@@ -2,5 +2,5 @@
 -- ARGV  a list of { id, version }
 write_at_maxmemory()
 confirm_all(cjson.decode(ARGV[1]))
-write_indexes()
+write_all()
 return 1

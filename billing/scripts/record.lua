@@ -28,9 +28,9 @@ local tag = KEYS[1]
 local OUTBOX = tag .. ':outbox'
 local DUE = tag .. ':due'
 
--- Lua's numbers are doubles. Redis writes those in a command's arguments with all their digits; tostring writes 1e+15, so what
--- is answered as text is written by this.
-local function num(n) return string.format('%.0f', n) end
+-- Lua's numbers are doubles, of which all below 2^53 are exact. tostring writes 1e+15, and Redis prints a number among a command's
+-- arguments with 17 digits, which costs it more than many a command: what is whole is written by this.
+local function num(n) return string.format('%d', n) end
 
 -- At maxmemory Redis refuses a script's first write when it may need memory, and none that follows a write. This one needs
 -- none: what frees memory in the end (claims, settlements, the sweeper, the relay) begins with it, holds and top-ups do not.
@@ -51,12 +51,55 @@ local function each_piece(command, key, list)
   end
 end
 
+-- The records of a call by their ids, false where there is none: each is read once, and written once, at the call's end. A command
+-- costs as much as what it does here, so all are read by one and written by one.
+local records = {}
+local written, is_written = {}, {}
+local forgotten = {}
+
+local function unpacked(packed) return packed and cmsgpack.unpack(packed) end
+
+-- Reads these at once; more than fit Lua's stack in pieces. What this call has read and perhaps changed stays as it is.
+local function read_all(ids)
+  for from = 1, #ids, 1000 do
+    local keys = {}
+    for i = from, math.min(from + 999, #ids) do keys[i - from + 1] = message(ids[i]) end
+    for i, packed in ipairs(redis.call('MGET', unpack(keys))) do
+      local id = ids[from + i - 1]
+      if records[id] == nil then records[id] = unpacked(packed) end
+    end
+  end
+end
+-- The same of a call's items, which begin with their ids.
+local function read_items(items)
+  local ids = {}
+  for i, item in ipairs(items) do ids[i] = item[1] end
+  read_all(ids)
+end
+
 -- A message's record; nil when there is none.
 local function read(id)
-  local packed = redis.call('GET', message(id))
-  return packed and cmsgpack.unpack(packed) or nil
+  if records[id] == nil then records[id] = unpacked(redis.call('GET', message(id))) end
+  return records[id] or nil
 end
-local function write(id, r) redis.call('SET', message(id), cmsgpack.pack(r)) end
+-- `r` is what read() answered.
+local function write(id)
+  if is_written[id] then return end
+  is_written[id] = true
+  written[#written + 1] = id
+end
+local function write_records()
+  for from = 1, #written, 500 do
+    local list = {}
+    for i = from, math.min(from + 499, #written) do
+      local id, n = written[i], #list
+      list[n + 1], list[n + 2] = message(id), cmsgpack.pack(records[id])
+    end
+    redis.call('MSET', unpack(list))
+  end
+  -- Afterwards: a write would have them kept for good.
+  for _, id in ipairs(forgotten) do redis.call('PEXPIRE', message(id), FORGET_AFTER_MS) end
+end
 
 local function is_decided(r) return r[STATE] == 'sent' or r[STATE] == 'failed' end
 
@@ -85,12 +128,13 @@ end
 local function write_accounts()
   for user, a in pairs(accounts) do
     if a.changed then
-      redis.call('HSET', account(user), 'available', a.available, 'held', a.held, 'posted', a.posted, 'open', a.open)
+      redis.call('HSET', account(user), 'available', num(a.available), 'held', num(a.held), 'posted', num(a.posted),
+        'open', num(a.open))
     end
   end
 end
 
--- Scores are given as text: Redis would print each number with 17 digits, and most of a call's are the same.
+-- Scores are given as text; most of a call's are the same.
 local due, due_ms, due_text = {}, nil, nil
 local function due_at(id, ms)
   if ms ~= due_ms then due_ms, due_text = ms, num(ms) end
@@ -103,6 +147,13 @@ local function write_indexes()
   if #due > 0 then each_piece('ZADD', DUE, due) end
   if #undue > 0 then each_piece('ZREM', DUE, undue) end
   if #unbox > 0 then each_piece('ZREM', OUTBOX, unbox) end
+end
+
+-- The end of every call.
+local function write_all()
+  write_records()
+  write_accounts()
+  write_indexes()
 end
 
 -- Lists of words by comma.
@@ -122,12 +173,12 @@ local function without(list, word)
   return table.concat(kept, ',')
 end
 
--- The moves of a record. Each changes `r` and writes it.
+-- The moves of a record. Each changes `r` and has it written.
 
 local function decide(id, r, now, state, posted)
   r[STATE], r[VERSION], r[POSTED], r[DECIDED_AT] = state, r[VERSION] + 1, posted, now
   r[UNTIL], r[OWNER], r[CLAIM] = 0, '', 0
-  write(id, r)
+  write(id)
   change(account_of(r[USER]), r[PRICE] - posted, -r[PRICE], posted, -1)
   due_at(id, now + PUBLISH_GRACE_MS)
 end
@@ -152,7 +203,7 @@ local function next_attempt(id, r, now, reason, flags)
   local jitter = tonumber(string.sub(id, -3), 16) / 4096
   r[STATE], r[VERSION], r[ATTEMPT], r[OWNER], r[CLAIM] = 'held', r[VERSION] + 1, r[ATTEMPT] + 1, '', 0
   r[UNTIL], r[ERROR], r[FLAGS], r[DECIDED_AT] = now + math.floor(wait * (1 + 0.2 * jitter)), reason, flags, now
-  write(id, r)
+  write(id)
   due_at(id, math.min(now + PUBLISH_GRACE_MS, r[VALID_UNTIL]))
 end
 
@@ -171,7 +222,7 @@ local function become_unknown(id, r, now, reason)
   else
     r[STATE], r[VERSION], r[ERROR], r[DECIDED_AT] = 'unknown', r[VERSION] + 1, reason, now
     r[UNTIL] = now + r[UNKNOWN_WAIT]
-    write(id, r)
+    write(id)
     due_at(id, now + math.min(r[UNKNOWN_WAIT], PUBLISH_GRACE_MS))
   end
 end
@@ -184,14 +235,14 @@ local function confirm_published(id, version)
     if not r or r[VERSION] ~= version then return end
     if not is_decided(r) then
       r[PUBLISHED] = version
-      write(id, r)
+      write(id)
       if r[STATE] ~= 'held' then due_at(id, r[UNTIL])
       -- What is adrift keeps its place: somebody must still produce it again.
       elseif r[ADRIFT] == 0 then due_at(id, r[VALID_UNTIL]) end
       return
     end
   end
-  redis.call('PEXPIRE', message(id), FORGET_AFTER_MS)
+  forgotten[#forgotten + 1] = id
   undue[#undue + 1] = id
 end
 

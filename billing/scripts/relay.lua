@@ -7,8 +7,10 @@ local owner, lease_ms, most, due_by = unpack(ARGV)
 write_at_maxmemory()
 if not lease('relay', owner, lease_ms) then return nil end
 
+local ids = redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', math.min(now, tonumber(due_by)), 'LIMIT', 0, most)
 local events, later = { '0' }, {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', math.min(now, tonumber(due_by)), 'LIMIT', 0, most)) do
+read_all(ids)
+for _, id in ipairs(ids) do
   local r = read(id)
   -- Whatever else became of it is known by somebody who read it from Kafka.
   if r and r[EVENT] ~= '' and (r[STATE] == 'failed' or (r[STATE] == 'held' and r[ATTEMPT] == 1)) then
@@ -20,7 +22,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', math.min(now, to
   end
 end
 if #later > 0 then each_piece('ZADD', OUTBOX, later) end
-write_indexes()
+write_all()
 local left = redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
 if left[2] then events[1] = left[2] end
 return events

@@ -20,7 +20,7 @@ end
 -- Handed back. Its Kafka record may be passed already: should nobody claim it soon, the sweeper produces it again.
 local function release(id, r)
   r[STATE], r[UNTIL], r[ADRIFT] = 'held', 0, 1
-  write(id, r)
+  write(id)
   due_at(id, math.min(now + ADRIFT_AFTER_MS, r[VALID_UNTIL]))
   return 1
 end
@@ -33,7 +33,7 @@ local function settle(id, attempt, number, outcome, operator, ids, amount, reaso
     -- The undoing of a claim may overtake it: remembered, so that the claim is none when it comes.
     if outcome == 4 and r[STATE] == 'held' and attempt == r[ATTEMPT] and (r[OWNER] ~= owner or r[CLAIM] < number) then
       r[OWNER], r[CLAIM] = owner, number
-      write(id, r)
+      write(id)
     end
     return r[VERSION] > r[PUBLISHED] and outcome_of(0, r) or 0
   end
@@ -53,9 +53,9 @@ local function settle(id, attempt, number, outcome, operator, ids, amount, reaso
   return outcome_of(1, r)
 end
 
+read_items(items)
 local replies = {}
 for i, item in ipairs(items) do replies[i] = settle(unpack(item)) end
 
-write_accounts()
-write_indexes()
+write_all()
 return cjson.encode(replies)

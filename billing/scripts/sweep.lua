@@ -29,7 +29,7 @@ local function look_at(id, r)
     -- Again and again until it is claimed, each time after a longer wait: a confirmation of an older production may come late
     -- and take it out of the outbox, and its operator may be away for hours.
     r[ADRIFT] = r[ADRIFT] + 1
-    write(id, r)
+    write(id)
     due_at(id, math.min(now + ADRIFT_AFTER_MS * r[ADRIFT], r[VALID_UNTIL]))
     if r[ATTEMPT] > 1 then return true end
     redis.call('ZADD', OUTBOX, now, id)
@@ -41,13 +41,13 @@ local function look_at(id, r)
   return unpublished
 end
 
-local found = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, most)) do
+local ids, found = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, most), {}
+read_all(ids)
+for _, id in ipairs(ids) do
   local r = read(id)
   if not r then undue[#undue + 1] = id
   elseif look_at(id, r) then found[#found + 1] = outcome_of(id, r) end
 end
 
-write_accounts()
-write_indexes()
+write_all()
 return cjson.encode(found)

@@ -49,7 +49,7 @@ const groupOf = ({ user, items, key = '', hash = '', batch = '' }: Group) => ({
   batch_id: batch,
   items: items.map(({ id = newId(), price, validMs = 86_400_000 }) => {
     const validUntil = Date.now() + validMs;
-    const event = JSON.stringify(eventOf(id, user, price, validUntil));
+    const event = Buffer.from(JSON.stringify(eventOf(id, user, price, validUntil)));
     return { message_id: id, price: String(price), valid_until: String(validUntil), event, answer: `answer of ${id}` };
   }),
 });
@@ -90,11 +90,17 @@ export function callsOn(redis: Redis, times: Partial<Times> = {}) {
       (await holdCall(deps, { groups: groups.map(groupOf), produced: [] })).groups,
     produced: (user: string, ...ids: string[]) =>
       holdCall(deps, { groups: [], produced: ids.map((message_id) => ({ user_id: user, message_id })) }),
-    claim: async (user: string, id: string, item: Partial<ClaimItem & { owner: string; ttl: number }> = {}) => {
+    /** @param published rides along */
+    claim: async (
+      user: string,
+      id: string,
+      item: Partial<ClaimItem & { owner: string; ttl: number }> = {},
+      published: Published[] = [],
+    ) => {
       const { owner = 'dispatcher', ttl = 20_000, ...rest } = item;
       const whole = { attempt: 1, claim: 1, operator: 'MCI', resend_unknown: false, unknown_wait_ms: 60_000, ...rest };
       const items = [{ user_id: user, message_id: id, ...whole }];
-      return (await claimCall(deps, { owner, ttl_ms: ttl, items, published: [] })).results[0] as ClaimResult;
+      return (await claimCall(deps, { owner, ttl_ms: ttl, items, published })).results[0] as ClaimResult;
     },
     settle,
     published: (...published: Published[]) => settleCall(deps, { owner: 'dispatcher', items: [], published }),

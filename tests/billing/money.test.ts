@@ -99,7 +99,7 @@ test('a refused hold leaves nothing: of its message, its key, its account or any
 test("a caller's fault cannot make money: what is no id, price or instant refuses the whole call", async () => {
   await billing.topUp('a', 100);
   const before = await dumpOf(own.redis);
-  const item = { message_id: newId(), price: '10', valid_until: '1900000000000', event: '{}', answer: '' };
+  const item = { message_id: newId(), price: '10', valid_until: '1900000000000', event: Buffer.from('{}'), answer: '' };
   const group = { user_id: 'a', idempotency_key: '', body_hash: '', batch_id: '', items: [item] };
   const faults = [
     { items: [{ ...item, price: '-10' }] },
@@ -306,6 +306,25 @@ test('one message, many dispatchers: one of them may submit it', async () => {
     expect((await billing.settle('a', id, { outcome }, loser)).applied).toBe(false);
   }
   expect((await billing.settle('a', id, { outcome: Outcome.REJECTED }, winner)).applied).toBe(true);
+  await assertCoherent(own.url);
+});
+
+test('a message whose last outcome is confirmed by the very call that claims it again is claimed, and both stand', async () => {
+  await billing.topUp('a', 100);
+  const id = newId();
+  await billing.hold({ user: 'a', items: [{ id, price: 10 }] });
+  await billing.claim('a', id);
+  const { version } = await billing.settle('a', id, { outcome: Outcome.TRANSIENT, error: 'busy' });
+  const ref = { user_id: 'a', message_id: id, version };
+  const again = { attempt: 2, claim: 2 };
+  const code = async (): Promise<number> => (await billing.claim('a', id, again, [ref])).code;
+  await until('its wait is over', async () => (await code()) === ClaimCode.CLAIMED, { everyMs: 1 });
+  // Claimed: what the confirmation wrote did not take the claim's place, nor the other way round.
+  expect(await code()).toBe(ClaimCode.BUSY);
+  const end = await billing.settle('a', id, { ...again, outcome: Outcome.SENT });
+  expect(end.applied).toBe(true);
+  await billing.published({ ...ref, version: end.version });
+  expect(await balance('a')).toMatchObject({ available: 90, held: 0, posted: 10 });
   await assertCoherent(own.url);
 });
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import fc from 'fast-check';
+import { holdArgs } from '../../billing/messages.ts';
 import { answersOf, loadScripts, type Scripts, TIMES } from '../../billing/scripts.ts';
 import { TAGS, tagOf } from '../../billing/shard.ts';
 import { idTimeMs, newId } from '../../shared/id.ts';
@@ -154,11 +155,14 @@ async function takeHold(run: Run, s: Extract<Step, { do: 'hold' }>): Promise<voi
       return { id, madeAt: idTimeMs(id), price, validUntil: world.now + validMs };
     }),
   }));
-  const wanted = groups.map(({ user, key, hash, items }) => [
-    ...[user, key, hash, 'batch'],
-    items.map(({ id, price, validUntil }) => [id, price, validUntil, `{"id":"${id}"}`, `answer ${id}`]),
-  ]);
-  const replies = answersOf<Answer>(await scripts.hold(TAG, JSON.stringify([[], wanted])));
+  const wanted = groups.map(({ user, key, hash, items }) => ({
+    ...{ user_id: user, idempotency_key: key, body_hash: hash, batch_id: 'batch' },
+    items: items.map(({ id, price, validUntil }) => ({
+      ...{ message_id: id, price: String(price), valid_until: String(validUntil) },
+      ...{ event: Buffer.from(`{"id":"${id}"}`), answer: `answer ${id}` },
+    })),
+  }));
+  const replies = answersOf<Answer>(await scripts.hold(TAG, ...holdArgs([], wanted)));
   const expected = groups.map(({ user, key, hash, items }) => {
     const [outcome, codes] = model.hold(world, user, key, hash, items);
     if (outcome === 1) return [1, 'batch', ...codes.map((code) => code === 0)];
@@ -240,7 +244,7 @@ async function takeStep(run: Run, s: Step): Promise<void> {
     model.confirm(world, id, version);
   } else if (s.do === 'produced') {
     const id = idAt(run, s.pick);
-    await scripts.hold(TAG, JSON.stringify([[id], []]));
+    await scripts.hold(TAG, ...holdArgs([{ user_id: '', message_id: id }], []));
     model.produced(world, id);
   } else if (s.do === 'tick') await moveClock(run, s.ms);
   else if (s.do === 'sweep') {

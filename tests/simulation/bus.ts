@@ -246,7 +246,7 @@ export function createBus(weather: Weather, onTaken: (topic: string, value: stri
       const { faults } = weather;
       const fail = (ms: number): void => void after(ms, process, () => reject(new Error('Kafka did not confirm')));
       const put = (ms: number): void =>
-        void after(ms, WORLD, () => appendAt(record.topic, partitionOf(record), record.value));
+        void after(ms, WORLD, () => appendAt(record.topic, partitionOf(record), String(record.value)));
       if (weather.kafkaAwayUntil > worldNow() || random.chance(faults.produceDropped))
         return fail(random.between(200, 4_000));
       const took = random.chance(faults.produceSlow) ? random.between(500, 12_000) : random.between(1, 8);

@@ -122,6 +122,11 @@ function sub(s: string, from: number, to: number): string {
   return s.slice(start, to < 0 ? s.length + to + 1 : to);
 }
 
+const BEYOND_ASCII = /[\u0080-\u00ff]/;
+/** A script's argument as Lua sees it: bytes stand in a text as a character each; what is cut out of them is a text again. */
+export const argumentOf = (arg: unknown): string => (Buffer.isBuffer(arg) ? arg.toString('latin1') : String(arg));
+const textOf = (cut: string): string => (BEYOND_ASCII.test(cut) ? Buffer.from(cut, 'latin1').toString() : cut);
+
 function encode(value: LuaValue): string {
   // cjson writes 14 digits.
   if (typeof value === 'number' && Math.abs(value) >= 1e14) fault(`the number ${value} in JSON`);
@@ -164,11 +169,11 @@ export function unpacked(text: string): readonly LuaValue[] {
 /** By their whole names; each answers one value as it is, unpack a list of values. */
 export const LIBRARY: Readonly<Record<string, (...args: never[]) => unknown>> = {
   'string.format': (form: string, value: LuaValue): string => {
-    if (form !== '%.0f') fault(`the format ${form}`);
+    if (form !== '%d') fault(`the format ${form}`);
     const n = number(value);
-    return Number.isSafeInteger(n) ? String(n) : n.toFixed(0);
+    return Number.isSafeInteger(n) ? String(n) : fault(`${n} as a whole number`);
   },
-  'string.sub': (s: LuaValue, from: number, to = -1): string => sub(text(s), from, to),
+  'string.sub': (s: LuaValue, from: number, to = -1): string => textOf(sub(text(s), from, to)),
   'string.find': (s: string, what: string, from: number, plain: boolean): LuaValue => {
     if (from !== 1 || plain !== true) fault('string.find by a pattern');
     const at = s.indexOf(what);

@@ -63,6 +63,8 @@ export function createMemoryRedis(now: () => number): MemoryRedis {
     data.set(key, made);
     return made;
   };
+  const setText = (key: string, value: string, expiresAt = Number.POSITIVE_INFINITY): void =>
+    void data.set(key, { kind: 'string', value, expiresAt });
   /** Redis knows no empty hash and no empty sorted set. */
   const dropEmpty = (key: string, size: number): void => {
     if (size === 0) data.delete(key);
@@ -92,11 +94,25 @@ export function createMemoryRedis(now: () => number): MemoryRedis {
       if (entry.kind !== 'string') throw new Error(WRONG_TYPE);
       return entry.value;
     },
+    MGET: (keys) =>
+      keys.map((key) => {
+        const entry = find(key);
+        return entry?.kind === 'string' ? entry.value : null;
+      }),
+    MSET: (pairs) => {
+      if (pairs.length === 0 || pairs.length % 2 === 1) throw new Error('ERR wrong number of arguments');
+      for (let i = 0; i < pairs.length; i += 2) setText(pairs[i] as string, pairs[i + 1] as string);
+      return 'OK';
+    },
+    SETNX: ([key = '', value = '']) => {
+      if (find(key) !== undefined) return 0;
+      setText(key, value);
+      return 1;
+    },
     SET: ([key = '', value = '', option, ms]) => {
-      if (option !== undefined && option !== 'PX' && option !== 'NX') throw new Error('ERR syntax error');
-      if (option === 'NX' && find(key) !== undefined) return null;
+      if (option !== undefined && option !== 'PX') throw new Error('ERR syntax error');
       const expiresAt = option === 'PX' ? now() + integer(ms) : Number.POSITIVE_INFINITY;
-      data.set(key, { kind: 'string', value, expiresAt });
+      setText(key, value, expiresAt);
       return 'OK';
     },
     DEL: (keys) => keys.reduce((count, key) => count + (find(key) !== undefined && data.delete(key) ? 1 : 0), 0),

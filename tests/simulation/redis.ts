@@ -7,6 +7,7 @@ import type { Redis } from '../../shared/redis.ts';
 import { after, currentProcess, type Process, WORLD, worldNow } from './clock.ts';
 import { NEVER, survives, type Weather } from './faults.ts';
 import { compileLua, type Script } from './lua.ts';
+import { argumentOf } from './lua-runtime.ts';
 import { createMemoryRedis, type MemoryRedis, type Reply } from './memory-redis.ts';
 
 const COMMAND_TIMEOUT_MS = 5_000;
@@ -107,7 +108,7 @@ export function createRedis({ weather, onScript }: RedisOptions): SimulatedRedis
     if (POLLS.has(name) && !used.has(tag)) return Promise.resolve(null);
     used.add(tag);
     const run = (): Reply => {
-      const texts = args.map(String);
+      const texts = args.map(argumentOf);
       const reply = script([tag], texts);
       onScript(name, tag, texts);
       return reply;
