@@ -10,8 +10,8 @@
 -- {bNN}:ledger        hash    top-ups whose publication nobody confirmed: transaction id -> event
 -- {bNN}:lease:<what>  string  who sweeps or relays this shard
 --
--- A record is its fields in the order of FIELDS, packed (cmsgpack): a step is one read and one write, which costs Redis half
--- of what a hash does. `redis-cli EVAL "return cjson.encode(cmsgpack.unpack(redis.call('GET', KEYS[1])))" 1 KEY` shows one.
+-- A record is its fields in the order of FIELDS, packed (cmsgpack): a step reads it and writes it whole, which costs Redis
+-- half of what a hash does. `redis-cli EVAL "return cjson.encode(cmsgpack.unpack(redis.call('GET', KEYS[1])))" 1 KEY` shows one.
 -- Texts are '' and numbers 0 where they say nothing. Its states:
 --   held      waits for its attempt's claim, not before `until`; owner and claim name the last claim that was undone
 --   claimed   `owner` may submit it, until `until`
