@@ -44,7 +44,7 @@ export const USAGE = `bun run bench [scenario …] [flags]
 Scenarios: ${SCENARIOS.join(', ')}; \`all\` runs every one. Without one: send.
 
   --peer kannel         the same load against Kannel, alternating with ours (see bench/README.md)
-  --operator http|smpp  how the dispatcher reaches the simulator (default http)
+  --operator http|smpp  how the dispatcher reaches the simulator (default http; smpp with --peer, as the peer does)
   --warm-up SECONDS     load before anything is measured (default 30)
   --seconds SECONDS     length of a measured load (default 20)
   --connections LIST    of send and --peer (default 64,256)
@@ -63,7 +63,7 @@ Scenarios: ${SCENARIOS.join(', ')}; \`all\` runs every one. Without one: send.
 
 const FLAGS = {
   peer: { type: 'string' },
-  operator: { type: 'string', default: 'http' },
+  operator: { type: 'string' },
   'warm-up': { type: 'string', default: '30' },
   seconds: { type: 'string', default: '20' },
   connections: { type: 'string', default: '64,256' },
@@ -109,7 +109,7 @@ export function readOptions(argv: readonly string[]): Options | null {
   const options: Options = {
     scenarios,
     peer: values.peer === undefined ? null : oneOf<'kannel'>('peer', values.peer, ['kannel']),
-    connector: oneOf('operator', values.operator, ['http', 'smpp']),
+    connector: oneOf('operator', values.operator ?? (values.peer === undefined ? 'http' : 'smpp'), ['http', 'smpp']),
     warmUpS: whole('warm-up', values['warm-up'], 0, 3_600),
     seconds: whole('seconds', values.seconds, 1, 86_400),
     connections: wholes('connections', values.connections, 5_000),

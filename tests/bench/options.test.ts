@@ -13,6 +13,11 @@ test('without arguments it is send at 64 and 256 connections for 20 s, after 30 
   });
 });
 
+test('a peer is met by the way that it goes itself, unless another is asked for', () => {
+  expect(readOptions(['--peer', 'kannel'])?.connector).toBe('smpp');
+  expect(readOptions(['--peer', 'kannel', '--operator', 'http'])?.connector).toBe('http');
+});
+
 test('all stands for every scenario, and each can be named', () => {
   expect(readOptions(['all'])?.scenarios).toEqual([...SCENARIOS]);
   expect(readOptions(['idle', 'rate'])?.scenarios).toEqual(['idle', 'rate']);
