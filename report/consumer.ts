@@ -31,8 +31,8 @@ const RETRY_MAX_MS = 2_000;
 /** Above the server's own limit for a statement; should the late write be done after all, the second one changes nothing. */
 const WRITE_WITHIN_MS = 75_000;
 const RECLAIM_EVERY_MS = 5_000;
-/** Of the question where PostgreSQL stands, with Kafka's own of where its partitions end. */
-const STARTS_WITHIN_MS = 30_000;
+/** Of the question where PostgreSQL stands: one that a crash swallowed must not stop the reading for good. */
+const STANDS_WITHIN_MS = 15_000;
 
 export type Consumer = {
   /** False while PostgreSQL does not take what is read. */
@@ -120,8 +120,11 @@ async function startOffsets(
   assigned: ReadonlyMap<string, readonly number[]>,
   log: Log,
 ): Promise<{ topic: string; partition: number; offset: number }[]> {
-  const rows = await sql<{ topic: string; partition: number; next_offset: string }[]>`
-    SELECT topic, partition, next_offset FROM consumer_offsets`;
+  const rows = await within(
+    STANDS_WITHIN_MS,
+    sql<{ topic: string; partition: number; next_offset: string }[]>`
+      SELECT topic, partition, next_offset FROM consumer_offsets`,
+  );
   const known = new Map(rows.map((row) => [`${row.topic}/${row.partition}`, Number(row.next_offset)]));
   const starts: { topic: string; partition: number; offset: number }[] = [];
   for (const [topic, partitions] of assigned) {
@@ -132,7 +135,8 @@ async function startOffsets(
       let offset = known.get(`${topic}/${partition}`) ?? 0;
       if (offset > (ends.get(partition) ?? 0)) {
         log.warn('log_begun_anew', { topic, partition, offset, end: ends.get(partition) ?? 0 });
-        await sql`UPDATE consumer_offsets SET next_offset = 0 WHERE topic = ${topic} AND partition = ${partition}`;
+        const begin = sql`UPDATE consumer_offsets SET next_offset = 0 WHERE topic = ${topic} AND partition = ${partition}`;
+        await within(STANDS_WITHIN_MS, begin);
         offset = 0;
       }
       starts.push({ topic, partition, offset });
@@ -203,7 +207,7 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
       gathering.assigned();
       for (;;) {
         try {
-          const starts = await within(STARTS_WITHIN_MS, startOffsets(writer.sql, kafka, assigned, log));
+          const starts = await startOffsets(writer.sql, kafka, assigned, log);
           onState(true);
           reading = true;
           return starts;
