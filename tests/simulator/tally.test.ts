@@ -59,3 +59,9 @@ test('hashes differ by text and by seed, and are never zero', () => {
   expect(seen.has(0)).toBe(false);
   expect(hashText('same', 3)).toBe(hashText('same', 3));
 });
+
+test('two hundred thousand numbers that get one text are as many messages', () => {
+  const text = Buffer.from('hello');
+  const addresses = Array.from({ length: 200_000 }, (_, n) => `98912${String(n).padStart(7, '0')}`);
+  expect(new Set(addresses.map((address) => hashBytes(text, hashText(address, 8)))).size).toBe(addresses.length);
+});
