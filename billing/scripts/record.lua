@@ -20,8 +20,8 @@
 -- `version` counts what is to be published; `published` is the last version that Kafka confirmed. `claim` numbers an owner's
 -- claims. `adrift` counts how often a message was handed back and not claimed since: its Kafka record may be passed, so it is
 -- produced again until somebody claims it. `event` is what Kafka gets; kept while somebody may still have to produce it.
--- A batch comes as one argument and is answered as one text, both JSON: an argument or an answer for each field cost more than the
--- field's own work, here and in billing. cjson writes 14 digits, so amounts are answered as text by num().
+-- A batch comes as one argument (a hold's events as a second) and is answered as one text, both JSON: an argument or an answer for each
+-- field cost more than the field's own work, here and in billing. cjson writes 14 digits, so amounts are answered as text by num().
 -- Instants are epoch ms by clock.lua. Times ..._MS and ATTEMPTS_MAX come from the loader.
 
 local tag = KEYS[1]
@@ -82,7 +82,7 @@ local function read(id)
   if records[id] == nil then records[id] = unpacked(redis.call('GET', message(id))) end
   return records[id] or nil
 end
--- `r` is what read() answered.
+-- Has the table that read() answered written, as it will be at the call's end.
 local function write(id)
   if is_written[id] then return end
   is_written[id] = true
