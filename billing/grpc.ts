@@ -4,7 +4,8 @@ import type { BillingHandlers } from '../shared/grpc.ts';
 import type { Metrics } from '../shared/metrics.ts';
 import type { Redis } from '../shared/redis.ts';
 import { readBalance } from './accounts.ts';
-import { claim, hold, type MessageDeps, relay, settle } from './messages.ts';
+import { claim, hold, type MessageDeps, settle } from './messages.ts';
+import { relay } from './relay.ts';
 
 /** A failure after the script may have run is an unknown outcome: it must not reach the caller as "nothing was done". */
 async function timed<T>(seconds: { observe(value: number): void }, work: () => Promise<T>): Promise<T> {
@@ -42,7 +43,7 @@ export function billingHandlers(deps: MessageDeps, redis: Redis, metrics: Metric
       items.inc({ method: 'Settle' }, request.items.length);
       return timed(timer.Settle, () => settle(deps, request));
     },
-    Relay: (request) => timed(timer.Relay, () => relay(deps, request)),
+    Relay: (request) => timed(timer.Relay, () => relay(deps.scripts, request)),
     GetBalance: async ({ user_id }) => {
       const { open, ...balance } = await readBalance(redis, user_id);
       const text = (rials: number): string => String(rials);

@@ -1,4 +1,4 @@
-/** Hold, Claim, Settle, Relay: a batch becomes one script call per shard, and the answers go back in the batch's order. */
+/** Hold, Claim, Settle: a batch becomes one script call per shard, and the answers go back in the batch's order. */
 
 import {
   ClaimCode,
@@ -13,8 +13,6 @@ import {
   Outcome,
   type Published,
   type Ref,
-  type RelayReply,
-  type RelayRequest,
   type SettleItem,
   type SettleReply,
   type SettleRequest,
@@ -26,7 +24,7 @@ import { isId } from '../shared/id.ts';
 import { parseAmount } from '../shared/money.ts';
 import { ID_SEPARATOR, publicationOf, type RecordFields } from './outcome.ts';
 import { answersOf, type Scripts } from './scripts.ts';
-import { TAGS, tagOf } from './shard.ts';
+import { tagOf } from './shard.ts';
 
 export type MessageDeps = {
   scripts: Scripts;
@@ -69,7 +67,7 @@ async function allShards(tags: readonly string[], work: (tag: string) => Promise
 const isUnavailable = (thrown: unknown): boolean => thrown instanceof AppError && thrown.code === 'unavailable';
 
 const USER_ID = /^[A-Za-z0-9_.-]{1,64}$/;
-const INSTANT = /^[0-9]{1,15}$/;
+export const INSTANT = /^[0-9]{1,15}$/;
 
 /** Money enters the scripts here: a caller's fault must not create any. Throws `invalid_request` for the whole call. */
 function checkHold(groups: readonly HoldGroup[]): void {
@@ -255,17 +253,4 @@ export async function settle({ scripts }: MessageDeps, request: SettleRequest): 
     });
   });
   return { results };
-}
-
-/** How long a gateway keeps a shard of the outbox for itself; it asks again well before. */
-const RELAY_LEASE_MS = 5_000;
-
-/** Hands out messages whose production nobody confirmed, from the shards that `owner` has or gets the lease of. */
-export async function relay({ scripts }: MessageDeps, { owner, max, due_by }: RelayRequest): Promise<RelayReply> {
-  if (!INSTANT.test(due_by)) throw new AppError('invalid_request', 'A relay needs an instant.');
-  const perShard = Math.max(1, Math.ceil(max / TAGS.length));
-  const answers = await Promise.all(TAGS.map((tag) => scripts.relay(tag, owner, RELAY_LEASE_MS, perShard, due_by)));
-  const leased = answers.filter((answer) => answer !== null) as [nextDue: string, ...events: string[]][];
-  const due = leased.map(([nextDue]) => Number(nextDue)).filter((at) => at > 0);
-  return { events: leased.flatMap(([, ...events]) => events), next_due: String(due.length > 0 ? Math.min(...due) : 0) };
 }

@@ -8,7 +8,7 @@ import { failpoint } from '../shared/failpoint.ts';
 import type { KafkaClient } from '../shared/kafka.ts';
 import type { RecordBatch, Stream } from '../shared/kafka-stream.ts';
 import type { Log } from '../shared/log.ts';
-import { LANES, type Lane, TOPICS } from '../shared/topics.ts';
+import { LANES, type Lane, slotOf, TOPICS } from '../shared/topics.ts';
 import { openRooms, type Rooms } from './retries.ts';
 import type { Work } from './work.ts';
 
@@ -31,7 +31,7 @@ export type IntakeDeps = {
   brims: (queue: string) => boolean;
   onPoison: (topic: string, partition: number, offset: number) => void;
   onCrash: (error: Error) => void;
-  /** Told after a batch was taken, so that the pumps start. */
+  /** Told after batches were taken, so that the pumps start. */
   onTaken: () => void;
   log: Log;
 };
@@ -52,15 +52,32 @@ export function createIntake(deps: IntakeDeps): Intake {
   /** Each paused partition with the full queues that its records are for. */
   const paused = new Map<string, { topic: string; partition: number; queues: Set<string> }>();
 
+  let telling = false;
+  /** Told once all partitions of a fetch are in: each holds a part of the same minutes, and the oldest of all goes first. */
+  const tellTaken = (): void => {
+    if (telling) return;
+    telling = true;
+    setImmediate(() => {
+      telling = false;
+      onTaken();
+    });
+  };
+
+  /** All partitions of its slot at once: one that went on alone would bring younger messages than those that wait in another. */
   const pauseFor = (queue: string, topic: string, partition: number): void => {
-    const key = `${topic}/${partition}`;
-    let pause = paused.get(key);
-    if (!pause) {
-      pause = { topic, partition, queues: new Set() };
-      paused.set(key, pause);
-      streams.get(topic)?.pause(topic, partition);
+    const partitions = kafka.partitionsOf(topic);
+    const slot = slotOf(partition, partitions);
+    for (let one = 0; one < partitions; one += 1) {
+      if (slotOf(one, partitions) !== slot) continue;
+      const key = `${topic}/${one}`;
+      let pause = paused.get(key);
+      if (!pause) {
+        pause = { topic, partition: one, queues: new Set() };
+        paused.set(key, pause);
+        streams.get(topic)?.pause(topic, one);
+      }
+      pause.queues.add(queue);
     }
-    pause.queues.add(queue);
   };
   /**
    * Operators of one slot share its partitions: those that have room go on, and a full queue grows with them, within bounds.
@@ -87,14 +104,14 @@ export function createIntake(deps: IntakeDeps): Intake {
         const full = enter(work) ? route(lane, work) : null;
         if (full !== null) pauseFor(full, topic, partition);
       }
-      onTaken();
+      tellTaken();
     };
 
   const rooms = openRooms(
     (work) => {
       failpoint('dispatcher.retry_released');
       if (enter(work)) route(work.event.lane, work);
-      onTaken();
+      tellTaken();
     },
     (partition) => streams.get(TOPICS.dlq)?.pause(TOPICS.dlq, partition),
     (partition) => streams.get(TOPICS.dlq)?.resume(TOPICS.dlq, partition),

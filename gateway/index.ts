@@ -20,7 +20,8 @@ import { refuseEarly } from './early.ts';
 import { openGates } from './gate.ts';
 import { openHolds } from './holds.ts';
 import { gatewayDoor } from './http.ts';
-import { openProduction, startRelay } from './production.ts';
+import { openProduction } from './production.ts';
+import { startRelay } from './relay.ts';
 import { watchRules } from './rules.ts';
 
 export async function start(config: Config, scope: Scope, log: Log) {

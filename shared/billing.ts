@@ -57,8 +57,8 @@ export type SettleResult = { applied: boolean; version: number; outcome: string;
 export type SettleReply = { results: SettleResult[] };
 export const Outcome = { SENT: 0, REJECTED: 1, TRANSIENT: 2, UNKNOWN: 3, RELEASED: 4 } as const;
 
-export type RelayRequest = { owner: string; max: number; due_by: string };
-export type RelayReply = { events: string[]; next_due: string };
+export type RelayRequest = { owner: string; max: number; after: string; by: string };
+export type RelayReply = { events: string[]; reached: string; more: boolean };
 export type BalanceRequest = { user_id: string };
 export type BalanceReply = { available: string; held: string; posted: string; topped_up: string; open_holds: number };
 

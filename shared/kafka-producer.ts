@@ -9,7 +9,14 @@ const PRODUCE_EVERY_MS = 50;
 const PRODUCE_BATCH_BYTES = 700_000;
 
 /** Where a record goes: status and ledger records anywhere in their topic, a lane's to its operator's slot, a retry to its tier. */
-export type OutRecord = { topic: string; value: string | Buffer; slot?: number; retry?: number };
+export type OutRecord = {
+  topic: string;
+  value: string | Buffer;
+  slot?: number;
+  retry?: number;
+  /** Which of those partitions, in turn; where it is not given all of a batch go to the same. */
+  turn?: number;
+};
 
 export type Producer = {
   /** Resolves when Kafka has the record (acks all). A rejection means an unknown outcome: it may be there. */
@@ -23,8 +30,9 @@ export type Producer = {
 /** @param producer connected */
 export function createProducer(producer: KafkaProducer, partitionsOf: (topic: string) => number): Producer {
   let turn = 0;
-  const partitionFor = ({ topic, slot, retry }: OutRecord, inTurn: number): number => {
+  const partitionFor = ({ topic, slot, retry, turn: own }: OutRecord, batchTurn: number): number => {
     if (topic === TOPICS.dlq) return retryPartition(slot ?? 0, retry ?? 1);
+    const inTurn = own ?? batchTurn;
     return slot === undefined ? inTurn % partitionsOf(topic) : lanePartition(slot, inTurn, partitionsOf(topic));
   };
   const produce = async (records: OutRecord[]): Promise<undefined[]> => {

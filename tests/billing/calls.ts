@@ -23,6 +23,18 @@ import type { Redis } from '../../shared/redis.ts';
 /** An instant that everything is due by, epoch ms. */
 export const EVER = 999_999_999_999_999;
 
+/** What the relay's script answered to the gateway with the lease. */
+export function relayed(answer: unknown) {
+  const [reached, more, ...boxed] = answer as string[];
+  const events = boxed.filter((_, i) => i % 2 === 1).map((event) => JSON.parse(event) as { id: string });
+  return {
+    reached: Number(reached),
+    more: more === '1',
+    dueAt: boxed.filter((_, i) => i % 2 === 0).map(Number),
+    events,
+  };
+}
+
 export const eventOf = (id: string, user: string, price: number, validUntil: number): MessageEvent => ({
   id,
   user_id: user,

@@ -214,12 +214,11 @@ export const produced = (w: World, id: string): void => {
   if (m) m.boxed = null;
 };
 
-/** The ids that the relay hands out, oldest first. */
+/** The ids that the relay hands out, oldest first; they keep their place. */
 export function relay(w: World): string[] {
   const taken = [...w.messages].filter(([, m]) => m.boxed !== null && m.boxed <= w.now);
   taken.sort(([x, a], [y, b]) => (a.boxed as number) - (b.boxed as number) || (x < y ? -1 : 1));
   const told = taken.filter(([, m]) => m.unseen && (m.state === 'failed' || (m.state === 'held' && m.attempt === 1)));
-  for (const [, m] of taken) m.boxed = null;
-  for (const [, m] of told) m.boxed = w.now + TIMES.relayAfterMs;
+  for (const [, m] of taken) if (!told.some(([, one]) => one === m)) m.boxed = null;
   return told.map(([id]) => id);
 }

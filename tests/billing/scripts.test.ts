@@ -5,7 +5,7 @@ import { answersOf, loadScripts, type Scripts, TIMES } from '../../billing/scrip
 import { TAGS, tagOf } from '../../billing/shard.ts';
 import { idTimeMs, newId } from '../../shared/id.ts';
 import { faultsOf, readShard, type Shard } from '../support/coherence.ts';
-import { EVER } from './calls.ts';
+import { EVER, relayed } from './calls.ts';
 import * as model from './model.ts';
 import { type OwnRedis, startOwnRedis } from './own-redis.ts';
 
@@ -255,9 +255,9 @@ async function takeStep(run: Run, s: Step): Promise<void> {
       new Set(ids.map((id) => told(id, outcomeOf(world.messages.get(id))))),
     );
   } else {
-    const [left, ...events] = (await scripts.relay(TAG, 'gateway', 5_000, 500, EVER)) as string[];
-    expect(left).toBe('0');
-    expect(events).toEqual(model.relay(world).map((id) => `{"id":"${id}"}`));
+    const { reached, more, events } = relayed(await scripts.relay(TAG, 'gateway', 5_000, 500, 0, EVER));
+    expect([reached, more]).toEqual([world.now, false]);
+    expect(events.map(({ id }) => id)).toEqual(model.relay(world));
   }
 }
 

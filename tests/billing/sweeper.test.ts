@@ -12,7 +12,7 @@ import { assertCoherent, readShard } from '../support/coherence.ts';
 import { infra } from '../support/infra.ts';
 import { until } from '../support/poll.ts';
 import { connectTestKafka } from '../support/stack-servers.ts';
-import { type Calls, callsOn, EVER } from './calls.ts';
+import { type Calls, callsOn, EVER, relayed } from './calls.ts';
 import { type OwnRedis, quiet, startOwnRedis } from './own-redis.ts';
 
 let own: OwnRedis;
@@ -220,33 +220,38 @@ test('a message that was handed back and whose record is passed comes again, unt
   await billing.claim('adrift', id);
   await billing.settle('adrift', id, { outcome: Outcome.RELEASED });
   sweep();
-  const relayed = async () =>
-    ((await billing.scripts.relay(tagOf('adrift'), 'gateway', 5_000, 10, EVER)) as string[]).slice(1);
-  const comesAgain = () => until('the relay is given it', async () => (await relayed())[0]);
-  expect(JSON.parse(await comesAgain())).toMatchObject({ id });
+  const given = async () => relayed(await billing.scripts.relay(tagOf('adrift'), 'gateway', 5_000, 10, 0, EVER)).events;
+  const comesAgain = () => until('the relay is given it', async () => (await given())[0]);
+  expect(await comesAgain()).toMatchObject({ id });
   // A confirmation of its first production may come only now: it must not be the end of it.
   await billing.produced('adrift', id);
-  expect(JSON.parse(await comesAgain())).toMatchObject({ id });
+  expect(await comesAgain()).toMatchObject({ id });
   expect((await billing.claim('adrift', id, { claim: 2 })).code).toBe(0);
   const boxed = async () => (await readShard(own.redis, tagOf('adrift'))).outbox.size;
-  await until('the relay drops it', async () => (await relayed()).length === 0 && (await boxed()) === 0);
+  await until('the relay drops it', async () => (await given()).length === 0 && (await boxed()) === 0);
 });
 
-test('the relay is given what was due by an instant, the oldest first, and is told when the next was', async () => {
+test('the relay is given what was due in between two instants, the oldest first, as often as it asks until Kafka has it', async () => {
   const ids: string[] = [];
   for (let n = 0; n < 6; n += 1) ids.push(await held('queue'));
   const tag = tagOf('queue');
   const dueAt = await Promise.all(ids.map(async (id) => Number(await own.redis.zscore(`${tag}:outbox`, id))));
   await until('all are due', () => Date.now() > Math.max(...dueAt) + 50);
-  const relay = (most: number, dueBy: number) =>
-    billing.scripts.relay(tag, 'gateway', 5_000, most, dueBy) as Promise<string[]>;
-  const [first, third, last] = [dueAt[0], dueAt[2], dueAt[5]] as [number, number, number];
-  expect(await relay(100, 0)).toEqual([String(first)]);
-  const upToThird = dueAt.filter((at) => at <= third).length;
-  const [next, ...events] = await relay(100, third);
-  expect(events.map((event) => (JSON.parse(event) as { id: string }).id)).toEqual(ids.slice(0, upToThird));
-  expect(next).toBe(String(dueAt[upToThird]));
-  expect((await relay(1, last)).length).toBe(2);
+  const relay = async (most: number, after: number, by: number) =>
+    relayed(await billing.scripts.relay(tag, 'gateway', 5_000, most, after, by));
+  const [first, third] = [dueAt[0], dueAt[2]] as [number, number];
+  const upTo = (at: number) => ids.filter((_, i) => (dueAt[i] as number) <= at);
+  for (let round = 0; round < 2; round += 1) {
+    const one = await relay(100, 0, third);
+    expect(one.events.map(({ id }) => id)).toEqual(upTo(third));
+    expect([one.reached, one.more, one.dueAt]).toEqual([third, false, dueAt.slice(0, one.events.length)]);
+    expect((await relay(100, third, EVER)).events.map(({ id }) => id)).toEqual(ids.slice(upTo(third).length));
+  }
+  // Those of one instant are not parted.
+  const cut = await relay(1, 0, EVER);
+  expect([cut.events.map(({ id }) => id), cut.reached, cut.more]).toEqual([upTo(first), first, true]);
+  await billing.produced('queue', ids[0] as string);
+  expect((await relay(100, 0, EVER)).events.map(({ id }) => id)).toEqual(ids.slice(1));
 });
 
 test('a retry that was handed back comes again by sms-dlq, though its first publication is confirmed late', async () => {

@@ -173,8 +173,9 @@ export function createMemoryRedis(now: () => number): MemoryRedis {
       const withScores = rest[0] === 'WITHSCORES';
       const [limit, offset, count] = withScores ? rest.slice(1) : rest;
       if (limit !== undefined && limit !== 'LIMIT') throw new Error('ERR syntax error');
-      const [least, most] = [score(min), score(max)];
-      const all = [...(zsetAt(key)?.scores ?? [])].filter(([, at]) => at >= least && at <= most);
+      const open = min?.startsWith('(') === true;
+      const [least, most] = [score(open ? min?.slice(1) : min), score(max)];
+      const all = [...(zsetAt(key)?.scores ?? [])].filter(([, at]) => (open ? at > least : at >= least) && at <= most);
       all.sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1));
       const from = limit === undefined ? 0 : integer(offset);
       const found = all.slice(from, limit === undefined ? undefined : from + integer(count));

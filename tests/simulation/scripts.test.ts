@@ -136,7 +136,10 @@ function callOf(random: Random, world: World): Call {
   if (kind === 'confirm') return [kind, JSON.stringify(confirmed(random, world))];
   if (kind === 'sweep') return [kind, random.pick(['one', 'two']), 5_000, random.between(1, 5)];
   if (kind === 'relay')
-    return [kind, random.pick(['one', 'two']), 5_000, random.between(1, 5), world.now + random.between(-40_000, 1_000)];
+    return [
+      ...[kind, random.pick(['one', 'two']), 5_000, random.between(1, 5)],
+      ...[world.now - random.pick([0, 1_000, 40_000]), world.now + random.between(-40_000, 1_000)],
+    ] as Call;
   const [key, hash] = [random.pick(['', 't1']), random.pick(['h1', 'h2'])];
   const transaction = ['{"kind":"topup"}', 8_000_000_000_000_000] as const;
   return [

@@ -1,0 +1,137 @@
+/** The relay: produces what was accepted and whose production nobody confirmed, from the outbox, oldest first. */
+import { decodeMessage, type MessageEvent } from '../shared/events.ts';
+import { failpoint } from '../shared/failpoint.ts';
+import type { BillingClient } from '../shared/grpc.ts';
+import { idTimeMs } from '../shared/id.ts';
+import { errorFields } from '../shared/log.ts';
+import { type ProductionDeps, produceOne } from './production.ts';
+
+const RELAY_EVERY_MS = 1_000;
+const RELAY_MAX = 4_000;
+const RELAY_DEADLINE_MS = 5_000;
+/** What was accepted within so long goes to Kafka together, before what came later. */
+const STEP_MS = 500;
+/** What was produced and is not confirmed after so long is produced once more. */
+const AGAIN_AFTER_MS = 3_000;
+/** Later than anything was due (epoch ms). */
+const EVER = 999_999_999_999_999;
+
+export type RelayDeps = ProductionDeps & {
+  billing: BillingClient;
+  /** Rejects while Kafka does not answer. */
+  kafkaAnswers: () => Promise<unknown>;
+  owner: string;
+  onRelayed: (count: number) => void;
+};
+
+type Boxed = { event: MessageEvent; value: string };
+
+/** Express first, then by age (ids rise with the time of their acceptance), in steps of STEP_MS. */
+function inSteps(boxed: readonly Boxed[]): Boxed[][] {
+  const isExpress = ({ event }: Boxed): boolean => event.lane === 'express';
+  const byAge = (a: Boxed, b: Boxed): number => (a.event.id < b.event.id ? -1 : 1);
+  const steps: Boxed[][] = [];
+  for (const lane of [boxed.filter(isExpress), boxed.filter((one) => !isExpress(one))]) {
+    let until = Number.NEGATIVE_INFINITY;
+    for (const one of lane.sort(byAge)) {
+      const acceptedAt = idTimeMs(one.event.id);
+      if (acceptedAt >= until) {
+        until = acceptedAt + STEP_MS;
+        steps.push([]);
+      }
+      steps.at(-1)?.push(one);
+    }
+  }
+  return steps;
+}
+
+/**
+ * Produces what was handed out, a step after the other; each partition of an operator gets its share of each step, so that
+ * partitions are read in step. Answers false where Kafka did not take all of it.
+ */
+async function produceAll(deps: RelayDeps, events: readonly string[]): Promise<boolean> {
+  failpoint('gateway.relay_before_produce');
+  const boxed: Boxed[] = [];
+  for (const value of events) {
+    const event = decodeMessage(value);
+    if (event) boxed.push({ event, value });
+    else deps.log.error('outbox_unreadable', { bytes: value.length });
+  }
+  for (const step of inSteps(boxed)) {
+    const produced = await Promise.allSettled(step.map(({ event, value }, i) => produceOne(deps, event, value, i)));
+    const refusal = produced.find((one) => one.status === 'rejected');
+    if (!refusal) continue;
+    deps.log.debug('relay_failed', errorFields(refusal.reason));
+    return false;
+  }
+  failpoint('gateway.relay_after_produce');
+  deps.onRelayed(boxed.length);
+  deps.log.info('relayed', { messages: boxed.length });
+  return true;
+}
+
+/**
+ * Looks after the outbox shards that this process leases. What was handed out keeps its place until its production is
+ * confirmed, so that what Kafka did not take is still the oldest when it is back; after a failure Kafka has to answer first.
+ */
+export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
+  const { billing, owner } = deps;
+  let closed = false;
+  let taken = true;
+  /** All that were due by then were produced: epoch ms of billing's clock; 0 where nothing was for a while. */
+  let producedTo = 0;
+  /** What was due by then was produced AGAIN_AFTER_MS before this instant of the monotonic clock, or earlier. */
+  let again = { by: 0, at: 0 };
+  let timer: ReturnType<typeof setTimeout>;
+  let running: Promise<void> = Promise.resolve();
+
+  /** Produces what was due after the one instant and by the other, and tells how far it came. Answers whether there was any. */
+  const produceDue = async (after: number, by: number, reached: (dueAt: number) => void): Promise<boolean> => {
+    let found = false;
+    for (let [from, more] = [after, true]; more && !closed; ) {
+      const request = { owner, max: RELAY_MAX, after: String(from), by: String(by) };
+      const reply = await billing.call('Relay', request, RELAY_DEADLINE_MS);
+      from = Number(reply.reached);
+      more = reply.more;
+      if (reply.events.length === 0) continue;
+      found = true;
+      taken = await produceAll(deps, reply.events);
+      if (!taken) break;
+      reached(from);
+    }
+    return found;
+  };
+  const round = async (): Promise<void> => {
+    try {
+      if (!taken) await deps.kafkaAnswers();
+      taken = true;
+      const now = performance.now();
+      if (now >= again.at) {
+        // What came to its place late, and what another process had before, are found here as well.
+        const found = again.by > 0 && (await produceDue(0, again.by, () => undefined));
+        if (!taken) return;
+        if (!found && producedTo === again.by) producedTo = 0;
+        again = { by: producedTo, at: now + AGAIN_AFTER_MS };
+      }
+      await produceDue(producedTo, EVER, (dueAt) => {
+        producedTo = dueAt;
+      });
+    } catch (thrown) {
+      deps.log.debug('relay_failed', errorFields(thrown));
+    }
+  };
+  const loop = (): void => {
+    if (closed) return;
+    running = round().then(() => {
+      timer = setTimeout(loop, RELAY_EVERY_MS);
+    });
+  };
+  loop();
+  return {
+    close: async () => {
+      closed = true;
+      clearTimeout(timer);
+      await running;
+    },
+  };
+}
