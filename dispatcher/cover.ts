@@ -10,8 +10,15 @@ const COVER_WINDOWS_MAX = 4;
 const AHEAD_OF_RATE_S = 0.25;
 const AHEAD_OF_RATE_MAX_S = 1;
 
+export type Cover = {
+  /** One more was submitted. */
+  submitted(): void;
+  /** How many claims to have ahead of the window, where a claim takes so long. */
+  size(now: number, claimMs: number): number;
+};
+
 /** Of the last half second: what a claim's round trip submits meanwhile. */
-export function createCover(windowSize: number) {
+export function createCover(windowSize: number): Cover {
   let submitted = 0;
   let since = performance.now();
   let perMs = 0;

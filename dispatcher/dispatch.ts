@@ -6,14 +6,18 @@ import type { PortedNumbers } from '../shared/ported.ts';
 import type { OperatorSettings, OperatorsFile } from '../shared/sms/operators.ts';
 import { buildRoutes, operatorOf, type Routes } from '../shared/sms/routes.ts';
 import { LANES, type Lane } from '../shared/topics.ts';
-import { type Breaker, createBreaker } from './breaker.ts';
+import { createBreaker } from './breaker.ts';
 import type { Connector, ConnectorEvents, OperatorReceipt, SubmitOutcome } from './connector.ts';
 import { createGiveWay } from './give-way.ts';
+import { learnPorted } from './learn.ts';
 import type { Leases } from './lease.ts';
-import { createPump, type Diverted, type Pump, type Queued } from './pump.ts';
-import { createRate, type Rate } from './rate.ts';
+import type { Line } from './line.ts';
+import { createPump, type Pump } from './pump.ts';
+import type { Queued } from './pump-deps.ts';
+import { createRate } from './rate.ts';
 import type { Records } from './records.ts';
 import { passBy, type SettleDeps, settleOutcome, undoClaim } from './settle.ts';
+import { createStandIns } from './stand-in.ts';
 import type { Work } from './work.ts';
 
 export type DispatchDeps = {
@@ -34,8 +38,6 @@ export type DispatchDeps = {
   onSubmitted: (operator: string, lane: Lane, outcome: SubmitOutcome, seconds: number) => void;
   log: Log;
 };
-
-export type Line = { settings: OperatorSettings; pump: Pump; rate: Rate; breaker: Breaker };
 
 export type Dispatch = {
   route(lane: Lane, work: Work): string | null;
@@ -64,8 +66,6 @@ const BRIM = 8;
 /** The queue of messages that no operator of operator.json carries now. */
 const NOWHERE = 'nowhere';
 const LOOK_NOWHERE_MS = 1_000;
-/** Messages of another operator that may wait at one which stands in: its own ones wait behind them. */
-const GUESTS_MIN = 32;
 
 /** Throws when an operator's connector cannot be made. */
 export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch {
@@ -74,8 +74,6 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
   const retiring = new Set<Promise<void>>();
   const inside = new Map<string, (() => void)[]>();
   const full = new Set<string>();
-  /** Operators whose messages wait for room at one that stands in. */
-  const guests = new Set<string>();
   let nowhere: Queued[] = [];
   let routes: Routes;
   let stopping = false;
@@ -106,6 +104,13 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     deps.early({ ...work, done: () => dones.forEach((done) => void done()) }, ms);
   };
 
+  const standIns = createStandIns({
+    lines,
+    queueMax,
+    onMoved: deps.onMoved,
+    push: (lane, work) => void push(lane, work),
+  });
+
   const openLine = (settings: OperatorSettings): Line => {
     const { name } = settings;
     const rate = createRate();
@@ -129,7 +134,9 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
       records,
       giveWay,
       settle: (work, operator, outcome) => {
-        learn(work, operator, outcome);
+        learnPorted(deps.ported, deps.learnedForMs, work, operator, outcome)?.catch((thrown) =>
+          log.warn('ported_number_not_kept', { message_id: work.event.id, ...errorFields(thrown) }),
+        );
         return settleOutcome(settleDeps, work, operator, outcome);
       },
       undo: (work, operator) => undoClaim(settleDeps, work, operator),
@@ -138,96 +145,16 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
         if (result.code === ClaimCode.EARLY) rest(work, Number(result.not_before));
         else void passBy(settleDeps, work, result);
       },
-      divert: (lane, work) => divert(name, lane, work),
-      reroute: (lane, work) => reroute(name, lane, work),
+      divert: (lane, work) => standIns.divert(name, lane, work),
+      reroute: (lane, work) => standIns.reroute(name, lane, work),
       onDrained: (lane, length) => {
         drained(queueName(name, lane), length);
-        if (guests.size > 0 && length < guestsMax(connector) / 2) callGuests();
+        standIns.drained(connector, length);
       },
       onSubmitted: deps.onSubmitted,
       log,
     });
     return { settings, pump, rate, breaker };
-  };
-
-  /** Later, because it is called from inside a pump that is taking from its queue. */
-  const callGuests = (): void => {
-    const names = [...guests];
-    guests.clear();
-    setImmediate(() => {
-      for (const name of names) lines.get(name)?.pump.wake();
-    });
-  };
-  const guestsMax = ({ windowSize }: Connector): number => Math.min(queueMax, Math.max(GUESTS_MIN, windowSize));
-
-  const pushTo = ({ pump }: Line, lane: Lane, work: Work): void => {
-    pump.push(lane, work);
-    pump.wake();
-  };
-  /** A breaker that is half-open lets probes go, whoever's they are. */
-  const isFit = ({ breaker, pump }: Line): boolean => {
-    const now = performance.now();
-    const state = breaker.state(now);
-    return (
-      pump.connector.ready && (state === 'closed' || (state === 'half_open' && pump.busy < breaker.allowance(now)))
-    );
-  };
-  const hasRoom = ({ pump }: Line, lane: Lane): boolean => pump.queued(lane) < guestsMax(pump.connector);
-
-  /**
-   * The first of the operator's fallbacks that is fit carries the message meanwhile, or its own operator when that is fit again;
-   * after an unknown outcome no other operator may.
-   */
-  const divert = (from: string, lane: Lane, work: Work): Diverted => {
-    if (work.pinned !== undefined || work.reroutedFrom !== undefined) return 'stays';
-    const home = work.divertedFrom ?? from;
-    const names = [...(home === from ? [] : [home]), ...(lines.get(home)?.settings.fallback ?? [])];
-    for (const name of names) {
-      const line = name === from ? undefined : lines.get(name);
-      if (line === undefined || !isFit(line)) continue;
-      if (!hasRoom(line, lane)) {
-        guests.add(from);
-        continue;
-      }
-      deps.onMoved(from, name, 'fallback');
-      pushTo(line, lane, { ...work, divertedFrom: name === home ? undefined : home });
-      return 'taken';
-    }
-    return home === from ? 'nobody' : 'stays';
-  };
-
-  /** The next operator is tried once: a fallback, else whoever comes next in the file. */
-  const reroute = (from: string, lane: Lane, work: Work): (() => void) | null => {
-    if (work.pinned !== undefined || work.reroutedFrom !== undefined) return null;
-    const names = [...lines.keys()];
-    const at = names.indexOf(from);
-    const fallback = lines.get(from)?.settings.fallback ?? [];
-    const next = [...fallback, ...names.slice(at + 1), ...names.slice(0, Math.max(0, at))].find((name) => {
-      const line = name === from ? undefined : lines.get(name);
-      return line !== undefined && isFit(line);
-    });
-    if (next === undefined) return null;
-    return () => {
-      const line = lines.get(next);
-      if (!line) return void push(lane, work);
-      deps.onMoved(from, next, 'rerouted');
-      pushTo(line, lane, { ...work, reroutedFrom: from });
-    };
-  };
-
-  /** An operator took the number of another one, which is remembered; or refused one that it was learned for. */
-  const learn = ({ event, reroutedFrom }: Work, operator: string, outcome: SubmitOutcome): void => {
-    const at = Date.now();
-    const until = at + deps.learnedForMs;
-    const known = deps.ported.entry(event.phone);
-    const isWrong = outcome.kind === 'rejected' && outcome.wrongNetwork;
-    const change =
-      outcome.kind === 'accepted' && reroutedFrom !== undefined
-        ? deps.ported.set(event.phone, { operator, until, source: 'learned', at })
-        : isWrong && known?.source === 'learned' && known.operator === (reroutedFrom ?? operator)
-          ? deps.ported.remove(event.phone)
-          : null;
-    change?.catch((thrown) => log.warn('ported_number_not_kept', { message_id: event.id, ...errorFields(thrown) }));
   };
 
   const retire = ({ settings, pump }: Line): void => {
@@ -292,7 +219,8 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     const line = lineOf(work);
     if (!line) return pushNowhere(lane, work);
     const { settings, pump, breaker } = line;
-    if (breaker.state(performance.now()) === 'open' && divert(settings.name, lane, work) === 'taken') return null;
+    if (breaker.state(performance.now()) === 'open' && standIns.divert(settings.name, lane, work) === 'taken')
+      return null;
     pump.push(lane, work);
     const queue = queueName(settings.name, lane);
     if (pump.queued(lane) < queueMax) return null;

@@ -8,7 +8,8 @@ import type { PortedEntry, PortedNumbers } from '../shared/ported.ts';
 import type { OperatorsFile } from '../shared/sms/operators.ts';
 import { parsePhone } from '../shared/sms/phone.ts';
 import type { OperatorReceipt } from './connector.ts';
-import type { Dispatch, Line } from './dispatch.ts';
+import type { Dispatch } from './dispatch.ts';
+import type { Line } from './line.ts';
 
 const Operator = Type.Object({
   name: Type.String(),

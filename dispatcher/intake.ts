@@ -93,6 +93,7 @@ export function createIntake(deps: IntakeDeps): Intake {
   const takeLane =
     (lane: Lane) =>
     ({ topic, partition, records, done }: RecordBatch): void => {
+      const full = new Set<string>();
       for (const { offset, value } of records) {
         const event = decodeMessage(value);
         if (event === null) {
@@ -101,9 +102,10 @@ export function createIntake(deps: IntakeDeps): Intake {
           continue;
         }
         const work = { event, attempt: 1, claim: 0, done: () => done(offset) };
-        const full = enter(work) ? route(lane, work) : null;
-        if (full !== null) pauseFor(full, topic, partition);
+        const queue = enter(work) ? route(lane, work) : null;
+        if (queue !== null) full.add(queue);
       }
+      for (const queue of full) pauseFor(queue, topic, partition);
       tellTaken();
     };
 

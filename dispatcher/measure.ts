@@ -2,7 +2,8 @@
 import type { Metrics } from '../shared/metrics.ts';
 import { LANES } from '../shared/topics.ts';
 import type { BreakerState } from './breaker.ts';
-import type { Dispatch, Line } from './dispatch.ts';
+import type { Dispatch } from './dispatch.ts';
+import type { Line } from './line.ts';
 
 const BREAKER: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };
 

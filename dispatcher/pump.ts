@@ -5,21 +5,17 @@
  * process dies becomes `unknown`. A claim is good for CLAIM_GOOD_MS by this process' monotonic clock; one that waited longer
  * is handed back and claimed anew before it is submitted.
  */
-import { ClaimCode, type ClaimResult } from '../shared/billing.ts';
+import { ClaimCode } from '../shared/billing.ts';
 import { AppError } from '../shared/error.ts';
 import { failpoint } from '../shared/failpoint.ts';
-import { errorFields, type Log } from '../shared/log.ts';
-import type { OperatorSettings } from '../shared/sms/operators.ts';
+import { errorFields } from '../shared/log.ts';
 import { LANES, type Lane } from '../shared/topics.ts';
-import type { Breaker } from './breaker.ts';
-import type { Connector, SubmitOutcome } from './connector.ts';
+import type { Connector } from './connector.ts';
 import { createCover, waitingMax } from './cover.ts';
-import type { GiveWay } from './give-way.ts';
-import type { Lease, Wanted } from './lease.ts';
+import type { Wanted } from './lease.ts';
+import type { Claimed, PumpDeps, Queued } from './pump-deps.ts';
 import { createFifo, createLaneQueue } from './queue.ts';
-import type { Rate } from './rate.ts';
-import type { Records } from './records.ts';
-import type { Settled } from './settle.ts';
+import { type Counters, createSubmitter, sideOf } from './submit.ts';
 import type { Work } from './work.ts';
 
 /** Less than the shortest claim ttl by more than the longest submit. */
@@ -27,47 +23,11 @@ export const CLAIM_GOOD_MS = 3_000;
 /** A longer pause than this is not waited for with claims in hand. */
 const PAUSE_HELD_MS = 1_000;
 const RETRY_CLAIM_MS = 250;
-const EXPIRED_REST_MS = 1_000;
 /** So long without a link counts as one fault of it: where nothing can be submitted nothing else says so. */
 const LINK_DOWN_FAULT_MS = 1_000;
 /** How often an operator is looked at, and one that is not well. */
 const LOOK_MS = 1_000;
 const LOOK_AROUND_MS = 250;
-
-export type Counters = Record<SubmitOutcome['kind'], number>;
-export type Queued = { lane: Lane; work: Work };
-type Claimed = Queued & { at: number };
-/** `taken` by another operator; it `stays` for reasons of its own; `nobody` would take it or one like it now. */
-export type Diverted = 'taken' | 'stays' | 'nobody';
-
-export type PumpDeps = {
-  settings: OperatorSettings;
-  connector: Connector;
-  /** Holds it back after it throttled. */
-  rate: Rate;
-  /** Its tps, shared by all dispatchers. */
-  lease: Lease;
-  breaker: Breaker;
-  records: Records;
-  /** Of all operators together: they wait for one billing. */
-  giveWay: GiveWay;
-  /** Settles an outcome, publishes it and ends the work; never rejects. */
-  settle: (work: Work, operator: string, outcome: SubmitOutcome) => Promise<Settled>;
-  /** Undoes a claim; never rejects. */
-  undo: (work: Work, operator: string) => Promise<void>;
-  /** Claims it again after so long. */
-  rest: (work: Work, ms: number) => void;
-  /** A claim's answer that is not a submit: decided, gone, busy, newer or early. */
-  notClaimed: (work: Work, result: ClaimResult) => void;
-  /** While the breaker is not closed: another operator may carry it. */
-  divert: (lane: Lane, work: Work) => Diverted;
-  /** The operator says that the number is another's: what hands the message to the next operator, or null where none may. */
-  reroute: (lane: Lane, work: Work) => (() => void) | null;
-  /** Told when a lane's queue shrank: partitions may be resumed. */
-  onDrained: (lane: Lane, length: number) => void;
-  onSubmitted: (operator: string, lane: Lane, outcome: SubmitOutcome, seconds: number) => void;
-  log: Log;
-};
 
 export type PumpState = { queued: Record<Lane, number>; claimed: number; claiming: number; submitting: number };
 
@@ -83,7 +43,7 @@ export type Pump = {
   /** Something changed: a slot, a token, a link. */
   wake(): void;
   state(): PumpState;
-  counters: Counters;
+  readonly counters: Counters;
   /**
    * Stops claiming and waits for what is submitted, at most the connector's timeout.
    * @param handOver takes each message that is left to do: those that wait at once, the others as their claims are undone
@@ -97,8 +57,6 @@ export function createPump(deps: PumpDeps): Pump {
   const queue = createLaneQueue<Work>((a, b) => a.event.id < b.event.id);
   const ready = { express: createFifo<Claimed>(), others: createFifo<Claimed>() };
   const claiming = { express: 0, others: 0 };
-  const submitting = { express: 0, others: 0 };
-  const counters: Counters = { accepted: 0, rejected: 0, transient: 0, throttled: 0, unknown: 0, released: 0 };
   const cover = createCover(connector.windowSize);
   const othersMax = Math.max(1, Math.floor(connector.windowSize * (1 - settings.expressShare)));
   const tasks = new Set<Promise<void>>();
@@ -108,7 +66,6 @@ export function createPump(deps: PumpDeps): Pump {
   let timer: ReturnType<typeof setTimeout> | null = null;
   let timerAt = Number.POSITIVE_INFINITY;
 
-  const sideOf = (lane: Lane): 'express' | 'others' => (lane === 'express' ? 'express' : 'others');
   const expressInside = (): number => submitting.express + claiming.express + ready.express.length;
   const othersInside = (): number => submitting.others + claiming.others + ready.others.length;
 
@@ -126,15 +83,6 @@ export function createPump(deps: PumpDeps): Pump {
       wake();
     }, at - now);
   };
-  /** Operators count what they are sent, and that is pages. */
-  const takeRate = (now: number, { event }: Work): void => {
-    rate.take(now, event.pages);
-    lease.take(event.pages);
-  };
-  const giveBack = ({ event }: Work): void => {
-    rate.giveBack(event.pages);
-    lease.giveBack(event.pages);
-  };
   /** Back to its place in its lane, for another claim. */
   const putBack = (lane: Lane, work: Work): void => {
     if (handOver) handOver({ lane, work });
@@ -143,64 +91,13 @@ export function createPump(deps: PumpDeps): Pump {
       wake();
     }
   };
+  const submitter = createSubmitter(deps, cover, putBack, () => wake());
+  const { submitting, counters } = submitter;
   /** Undone, and then claimed anew: its time ran, or there may be no slot for long. */
   const handBack = ({ lane, work }: Claimed): void => track(deps.undo(work, name).then(() => putBack(lane, work)));
   const handBackReady = (): void => {
     for (const list of [ready.express, ready.others])
       for (let next = list.shift(); next; next = list.shift()) handBack(next);
-  };
-
-  const submit = ({ work: { event, attempt }, lane }: Claimed): Promise<SubmitOutcome> =>
-    connector.submit({
-      messageId: event.id,
-      attempt,
-      to: event.phone,
-      from: event.sender,
-      text: event.text,
-      encoding: event.encoding,
-      pages: event.pages,
-      lane,
-      validUntil: event.valid_until,
-    });
-
-  /** What the outcome says of the link and of the rate. */
-  const heed = (now: number, startedMs: number, work: Work, outcome: SubmitOutcome): void => {
-    counters[outcome.kind] += 1;
-    if (outcome.kind === 'released') giveBack(work);
-    else
-      breaker.record(now, outcome.linkFault, {
-        startedMs,
-        lost: 'error' in outcome && outcome.error === 'connection_lost',
-      });
-    if (outcome.kind === 'throttled') rate.throttled(now, outcome.retryAfterMs ?? 0);
-    if (outcome.kind === 'accepted' && outcome.throttled) rate.throttled(now, 0);
-  };
-
-  const submitOne = async (claimed: Claimed): Promise<void> => {
-    const { work, lane } = claimed;
-    const startedMs = performance.now();
-    submitting[sideOf(lane)] += 1;
-    const outcome = await submit(claimed);
-    failpoint('dispatcher.after_submit');
-    const now = performance.now();
-    submitting[sideOf(lane)] -= 1;
-    cover.submitted();
-    heed(now, startedMs, work, outcome);
-    deps.onSubmitted(name, lane, outcome, (now - startedMs) / 1_000);
-    wake();
-    if (outcome.kind === 'rejected' && outcome.wrongNetwork) {
-      const handToNext = deps.reroute(lane, work);
-      if (handToNext) {
-        // Refused for good here, so the claim is undone: the next operator's submit is claimed anew.
-        await deps.undo(work, name);
-        handToNext();
-        return;
-      }
-    }
-    if ((await deps.settle(work, name, outcome)) !== 'again') return;
-    // Past its validity by this machine's clock and not by billing's: it rests until billing's says so too.
-    if (outcome.kind === 'released' && outcome.error === 'expired') deps.rest(work, EXPIRED_REST_MS);
-    else putBack(lane, work);
   };
 
   const submitReady = (now: number): void => {
@@ -212,10 +109,7 @@ export function createPump(deps: PumpDeps): Pump {
       if (list === null || list.length === 0 || rate.available(now) <= 0 || lease.available() <= 0) return;
       const next = list.shift() as Claimed;
       if (now - next.at > CLAIM_GOOD_MS) handBack(next);
-      else {
-        takeRate(now, next.work);
-        track(submitOne(next));
-      }
+      else track(submitter.submit(next, now));
     }
   };
 
