@@ -11,6 +11,8 @@ const RELAY_MAX = 4_000;
 const RELAY_DEADLINE_MS = 5_000;
 /** What was accepted within so long goes to Kafka together, before what came later. */
 const STEP_MS = 500;
+/** At least so many of those that wait for the producer's pace, so that a handout is in Kafka long before the lease ends. */
+const STEP_MIN = 100;
 /** What was produced and is not confirmed after so long is produced once more. */
 const AGAIN_AFTER_MS = 3_000;
 /** Later than anything was due (epoch ms). */
@@ -26,30 +28,29 @@ export type RelayDeps = ProductionDeps & {
 
 type Boxed = { event: MessageEvent; value: string };
 
-/** Express first, then by age (ids rise with the time of their acceptance), in steps of STEP_MS. */
-function inSteps(boxed: readonly Boxed[]): Boxed[][] {
-  const isExpress = ({ event }: Boxed): boolean => event.lane === 'express';
-  const byAge = (a: Boxed, b: Boxed): number => (a.event.id < b.event.id ? -1 : 1);
+/** In order of age (ids rise with the time of their acceptance), in steps of STEP_MS and of so many at least. */
+function inSteps(lane: Boxed[], least: number): Boxed[][] {
+  lane.sort((a, b) => (a.event.id < b.event.id ? -1 : 1));
   const steps: Boxed[][] = [];
-  for (const lane of [boxed.filter(isExpress), boxed.filter((one) => !isExpress(one))]) {
-    let until = Number.NEGATIVE_INFINITY;
-    for (const one of lane.sort(byAge)) {
-      const acceptedAt = idTimeMs(one.event.id);
-      if (acceptedAt >= until) {
-        until = acceptedAt + STEP_MS;
-        steps.push([]);
-      }
-      steps.at(-1)?.push(one);
+  let step: Boxed[] = [];
+  let until = 0;
+  for (const one of lane) {
+    const acceptedAt = idTimeMs(one.event.id);
+    if (steps.length === 0 || (acceptedAt >= until && step.length >= least)) {
+      until = acceptedAt + STEP_MS;
+      step = [];
+      steps.push(step);
     }
+    step.push(one);
   }
   return steps;
 }
 
 /**
- * Produces what was handed out, a step after the other; each partition of an operator gets its share of each step, so that
- * partitions are read in step. Answers false where Kafka did not take all of it.
+ * Produces what was handed out, express first, a step after the other; each partition of an operator gets its share of each
+ * step, so that they are read in step. Answers false where Kafka did not take all of it, or `closed` in the middle.
  */
-async function produceAll(deps: RelayDeps, events: readonly string[]): Promise<boolean> {
+async function produceAll(deps: RelayDeps, events: readonly string[], closed: () => boolean): Promise<boolean> {
   failpoint('gateway.relay_before_produce');
   const boxed: Boxed[] = [];
   for (const value of events) {
@@ -57,7 +58,14 @@ async function produceAll(deps: RelayDeps, events: readonly string[]): Promise<b
     if (event) boxed.push({ event, value });
     else deps.log.error('outbox_unreadable', { bytes: value.length });
   }
-  for (const step of inSteps(boxed)) {
+  const isExpress = ({ event }: Boxed): boolean => event.lane === 'express';
+  const express = inSteps(boxed.filter(isExpress), 1);
+  const others = inSteps(
+    boxed.filter((one) => !isExpress(one)),
+    STEP_MIN,
+  );
+  for (const step of [...express, ...others]) {
+    if (closed()) return false;
     const produced = await Promise.allSettled(step.map(({ event, value }, i) => produceOne(deps, event, value, i)));
     const refusal = produced.find((one) => one.status === 'rejected');
     if (!refusal) continue;
@@ -95,7 +103,7 @@ export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
       more = reply.more;
       if (reply.events.length === 0) continue;
       found = true;
-      taken = await produceAll(deps, reply.events);
+      taken = await produceAll(deps, reply.events, () => closed);
       if (!taken) break;
       reached(from);
     }
