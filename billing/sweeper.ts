@@ -9,6 +9,7 @@ import { idTimeMs } from '../shared/id.ts';
 import type { Producer } from '../shared/kafka-producer.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import type { Redis } from '../shared/redis.ts';
+import { startRounds } from '../shared/rounds.ts';
 import { TOPICS } from '../shared/topics.ts';
 import { type Publication, publicationOf, type RecordFields } from './outcome.ts';
 import { answersOf, type Scripts } from './scripts.ts';
@@ -85,32 +86,17 @@ async function sweepLedger({ redis, producer }: SweeperDeps, tag: string): Promi
 
 /** Sweeps all shards every `everyMs` until closed. */
 export function startSweeper(deps: SweeperDeps): { close(): Promise<void> } {
-  let closed = false;
-  let running: Promise<void> = Promise.resolve();
-  const sweepShard = async (tag: string): Promise<void> => {
+  const sweepShard = async (tag: string, closed: () => boolean): Promise<void> => {
     try {
-      while (!closed && (await sweepRecords(deps, tag)));
+      while (!closed() && (await sweepRecords(deps, tag)));
     } catch (thrown) {
       deps.log.warn('sweep_failed', errorFields(thrown));
     }
   };
-  let timer: ReturnType<typeof setTimeout>;
-  const loop = (): void => {
-    if (closed) return;
-    running =
-      deps.redis.status === 'ready' ? Promise.all(TAGS.map(sweepShard)).then(() => undefined) : Promise.resolve();
-    void running.then(() => {
-      timer = setTimeout(loop, deps.everyMs);
-    });
+  const round = async (closed: () => boolean): Promise<void> => {
+    if (deps.redis.status === 'ready') await Promise.all(TAGS.map((tag) => sweepShard(tag, closed)));
   };
-  loop();
-  return {
-    close: async () => {
-      closed = true;
-      clearTimeout(timer);
-      await running;
-    },
-  };
+  return startRounds(round, deps.everyMs);
 }
 
 /** A publisher of ledger entries for accounts.ts: at once, and left to the sweeper when Kafka does not take it. */

@@ -15,12 +15,12 @@ export function learnPorted(
   operator: string,
   outcome: SubmitOutcome,
 ): Promise<unknown> | null {
-  const at = Date.now();
-  const known = ported.entry(event.phone);
-  const isWrong = outcome.kind === 'rejected' && outcome.wrongNetwork;
-  if (outcome.kind === 'accepted' && reroutedFrom !== undefined)
+  if (outcome.kind === 'accepted' && reroutedFrom !== undefined) {
+    const at = Date.now();
     return ported.set(event.phone, { operator, until: at + forMs, source: 'learned', at });
-  if (isWrong && known?.source === 'learned' && known.operator === (reroutedFrom ?? operator))
-    return ported.remove(event.phone);
+  }
+  if (outcome.kind !== 'rejected' || !outcome.wrongNetwork) return null;
+  const known = ported.entry(event.phone);
+  if (known?.source === 'learned' && known.operator === (reroutedFrom ?? operator)) return ported.remove(event.phone);
   return null;
 }

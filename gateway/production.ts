@@ -36,12 +36,7 @@ export async function produceOne(
   value: string | Buffer,
   turn?: number,
 ): Promise<void> {
-  await producer.send({
-    topic: TOPIC[event.lane],
-    slot: slotOf(event.operator),
-    value,
-    ...(turn === undefined ? {} : { turn }),
-  });
+  await producer.send({ topic: TOPIC[event.lane], slot: slotOf(event.operator), value, turn });
   failpoint('gateway.after_produce');
   produced({ user_id: event.user_id, message_id: event.id });
 }

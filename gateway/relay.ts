@@ -4,6 +4,7 @@ import { failpoint } from '../shared/failpoint.ts';
 import type { BillingClient } from '../shared/grpc.ts';
 import { idTimeMs } from '../shared/id.ts';
 import { errorFields } from '../shared/log.ts';
+import { startRounds } from '../shared/rounds.ts';
 import { type ProductionDeps, produceOne } from './production.ts';
 
 const RELAY_EVERY_MS = 1_000;
@@ -84,62 +85,51 @@ async function produceAll(deps: RelayDeps, events: readonly string[], closed: ()
  */
 export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
   const { billing, owner } = deps;
-  let closed = false;
   let taken = true;
   /** All that were due by then were produced: epoch ms of billing's clock; 0 where nothing was for a while. */
   let producedTo = 0;
   /** What was due by then was produced AGAIN_AFTER_MS before this instant of the monotonic clock, or earlier. */
   let again = { by: 0, at: 0 };
-  let timer: ReturnType<typeof setTimeout>;
-  let running: Promise<void> = Promise.resolve();
 
   /** Produces what was due after the one instant and by the other, and tells how far it came. Answers whether there was any. */
-  const produceDue = async (after: number, by: number, reached: (dueAt: number) => void): Promise<boolean> => {
+  const produceDue = async (
+    after: number,
+    by: number,
+    closed: () => boolean,
+    reached: (dueAt: number) => void,
+  ): Promise<boolean> => {
     let found = false;
-    for (let [from, more] = [after, true]; more && !closed; ) {
+    for (let [from, more] = [after, true]; more && !closed(); ) {
       const request = { owner, max: RELAY_MAX, after: String(from), by: String(by) };
       const reply = await billing.call('Relay', request, RELAY_DEADLINE_MS);
       from = Number(reply.reached);
       more = reply.more;
       if (reply.events.length === 0) continue;
       found = true;
-      taken = await produceAll(deps, reply.events, () => closed);
+      taken = await produceAll(deps, reply.events, closed);
       if (!taken) break;
       reached(from);
     }
     return found;
   };
-  const round = async (): Promise<void> => {
+  const round = async (closed: () => boolean): Promise<void> => {
     try {
       if (!taken) await deps.kafkaAnswers();
       taken = true;
       const now = performance.now();
       if (now >= again.at) {
         // What came to its place late, and what another process had before, are found here as well.
-        const found = again.by > 0 && (await produceDue(0, again.by, () => undefined));
+        const found = again.by > 0 && (await produceDue(0, again.by, closed, () => undefined));
         if (!taken) return;
         if (!found && producedTo === again.by) producedTo = 0;
         again = { by: producedTo, at: now + AGAIN_AFTER_MS };
       }
-      await produceDue(producedTo, EVER, (dueAt) => {
+      await produceDue(producedTo, EVER, closed, (dueAt) => {
         producedTo = dueAt;
       });
     } catch (thrown) {
       deps.log.debug('relay_failed', errorFields(thrown));
     }
   };
-  const loop = (): void => {
-    if (closed) return;
-    running = round().then(() => {
-      timer = setTimeout(loop, RELAY_EVERY_MS);
-    });
-  };
-  loop();
-  return {
-    close: async () => {
-      closed = true;
-      clearTimeout(timer);
-      await running;
-    },
-  };
+  return startRounds(round, RELAY_EVERY_MS);
 }

@@ -15,7 +15,7 @@ export type OutRecord = {
   slot?: number;
   retry?: number;
   /** Which of those partitions, in turn; where it is not given all of a batch go to the same. */
-  turn?: number;
+  turn?: number | undefined;
 };
 
 export type Producer = {
