@@ -1,4 +1,5 @@
 /** What PostgreSQL's refusals mean for us. */
+import { within as bounded } from '../shared/deadline.ts';
 import { AppError } from '../shared/error.ts';
 
 /**
@@ -42,18 +43,8 @@ export function faultOf(thrown: unknown): Fault {
 }
 
 /** Rejects as `away` when the work is not done in time: a frozen server or a silent network answers nothing, for minutes. */
-export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const reason = new Error(`PostgreSQL did not answer within ${ms / 1_000} s`);
-    timer = setTimeout(() => reject(Object.assign(reason, { code: 'CONNECT_TIMEOUT' })), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+export const within = <T>(ms: number, work: Promise<T>): Promise<T> =>
+  bounded(ms, work, `PostgreSQL did not answer within ${ms / 1_000} s`, 'CONNECT_TIMEOUT');
 
 /** Above the server's own limit of ten seconds for a statement. */
 const READ_WITHIN_MS = 12_000;
