@@ -1,4 +1,4 @@
-/** The Lua scripts as functions. Each file is preceded by the times it uses (milliseconds), clock.lua and record.lua. */
+/** The Lua scripts as functions. Each file is preceded by clock.lua and record.lua, and constants are put in place. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defineScript, type Redis, type ScriptRunner } from '../shared/redis.ts';
@@ -31,6 +31,32 @@ export const TIMES: Omit<Times, 'retryWaitsMs'> = {
   idAgeMaxMs: 60_000,
 };
 
+/** A message's record in Redis, in its order. A script names a field's place by the field's name in capitals. */
+export const RECORD_FIELDS = [
+  'state',
+  'user',
+  'price',
+  'attempt',
+  'version',
+  'published',
+  'valid_until',
+  'until',
+  'owner',
+  'claim',
+  'operator',
+  'resend',
+  'unknown_wait',
+  'adrift',
+  'ids',
+  'posted',
+  'error',
+  'flags',
+  'decided_at',
+  'dead',
+  'event',
+] as const;
+const FIELD_PLACES = Object.fromEntries(RECORD_FIELDS.map((name, i) => [name.toUpperCase(), i + 1]));
+
 const NAMES = ['hold', 'claim', 'settle', 'sweep', 'confirm', 'relay', 'topup'] as const;
 type Name = (typeof NAMES)[number];
 export type Scripts = Record<Name, ScriptRunner>;
@@ -43,20 +69,31 @@ export function answersOf<T>(reply: unknown): T[] {
 
 const source = (name: string): string => readFileSync(join(import.meta.dirname, 'scripts', `${name}.lua`), 'utf8');
 
+const COMMENT_LINE = /^\s*--.*\n/gm;
+const CAPITALS = /\b[A-Z][A-Z_]+\b/g;
+
+/**
+ * A script as Redis gets it: constants by their values, and no comments. Lua 5.1 knows no constants: as locals that functions
+ * use they are made anew by every call, which cost a call of fifteen messages as much as one of them.
+ */
+export const inPlace = (lua: string, constants: Readonly<Record<string, number>>): string =>
+  lua.replace(COMMENT_LINE, '').replace(CAPITALS, (name) => (constants[name] ?? name).toString());
+
 /** @param clock the Lua of `now_ms()`; tests give one that they can move */
 export function loadScripts(redis: Redis, times: Times, clock: string = source('clock')): Scripts {
-  const constants = [
-    `local ATTEMPTS_MAX = ${ATTEMPTS_MAX}`,
-    `local RETRY_WAITS_MS = { ${times.retryWaitsMs.join(', ')} }`,
-    `local PUBLISH_GRACE_MS = ${times.publishGraceMs}`,
-    `local RELAY_AFTER_MS = ${times.relayAfterMs}`,
-    `local FORGET_AFTER_MS = ${times.forgetAfterMs}`,
-    `local ADRIFT_AFTER_MS = ${times.adriftAfterMs}`,
-    `local KEY_TTL_MS = ${times.keyTtlMs}`,
-    `local ID_AGE_MAX_MS = ${times.idAgeMaxMs}`,
-  ].join('\n');
-  const prelude = `${constants}\n${clock}\n${source('record')}`;
+  const constants = {
+    ...FIELD_PLACES,
+    ATTEMPTS_MAX,
+    PUBLISH_GRACE_MS: times.publishGraceMs,
+    RELAY_AFTER_MS: times.relayAfterMs,
+    FORGET_AFTER_MS: times.forgetAfterMs,
+    ADRIFT_AFTER_MS: times.adriftAfterMs,
+    KEY_TTL_MS: times.keyTtlMs,
+    ID_AGE_MAX_MS: times.idAgeMaxMs,
+  };
+  const prelude = `local retry_waits_ms = { ${times.retryWaitsMs.join(', ')} }\n${clock}\n${source('record')}`;
   const scripts = {} as Scripts;
-  for (const name of NAMES) scripts[name] = defineScript(redis, `jsms_${name}`, `${prelude}\n${source(name)}`);
+  for (const name of NAMES)
+    scripts[name] = defineScript(redis, `jsms_${name}`, inPlace(`${prelude}\n${source(name)}`, constants));
   return scripts;
 }

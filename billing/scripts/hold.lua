@@ -52,7 +52,7 @@ end
 local replies = {}
 for g, group in ipairs(groups) do replies[g] = hold(unpack(group)) end
 
-if #boxed > 0 then each_piece('ZADD', OUTBOX, boxed) end
+if #boxed > 0 then each_piece('ZADD', outbox_key, boxed) end
 -- They leave the outbox at the end: as the first write it would let holds pass at maxmemory.
 for i, id in ipairs(produced) do unbox[i] = id end
 write_all()

@@ -10,7 +10,7 @@
 -- {bNN}:ledger        hash    top-ups whose publication nobody confirmed: transaction id -> event
 -- {bNN}:lease:<what>  string  who sweeps or relays this shard
 --
--- A record is its fields in the order of FIELDS, packed (cmsgpack): a step reads it and writes it whole, which costs Redis
+-- A record is its fields in the order of RECORD_FIELDS (billing/scripts.ts), packed (cmsgpack): a step reads it and writes it whole, which costs Redis
 -- half of what a hash does. `redis-cli EVAL "return cjson.encode(cmsgpack.unpack(redis.call('GET', KEYS[1])))" 1 KEY` shows one.
 -- Texts are '' and numbers 0 where they say nothing. Its states:
 --   held      waits for its attempt's claim, not before `until`; owner and claim name the last claim that was undone
@@ -22,11 +22,12 @@
 -- produced again until somebody claims it. `event` is what Kafka gets; kept while somebody may still have to produce it.
 -- A batch comes as one argument (a hold's events as a second) and is answered as one text, both JSON: an argument or an answer for each
 -- field cost more than the field's own work, here and in billing. cjson writes 14 digits, so amounts are answered as text by num().
--- Instants are epoch ms by clock.lua. Times ..._MS and ATTEMPTS_MAX come from the loader.
+-- Instants are epoch ms by clock.lua. The loader puts constants in place: STATE and the like are the fields' places in a record,
+-- times ..._MS and ATTEMPTS_MAX come from the settings.
 
 local tag = KEYS[1]
-local OUTBOX = tag .. ':outbox'
-local DUE = tag .. ':due'
+local outbox_key = tag .. ':outbox'
+local due_key = tag .. ':due'
 
 -- Lua's numbers are doubles, of which all below 2^53 are exact. tostring writes 1e+15, and Redis prints a number among a command's
 -- arguments with 17 digits, which costs it more than many a command: what is whole is written by this.
@@ -35,11 +36,6 @@ local function num(n) return string.format('%d', n) end
 -- At maxmemory Redis refuses a script's first write when it may need memory, and none that follows a write. This one needs
 -- none: what frees memory in the end (claims, settlements, the sweeper, the relay) begins with it, holds and top-ups do not.
 local function write_at_maxmemory() redis.call('DEL', tag .. ':none') end
-
--- FIELDS; the reader outside of Redis is tests/support/record.ts.
-local STATE, USER, PRICE, ATTEMPT, VERSION, PUBLISHED, VALID_UNTIL = 1, 2, 3, 4, 5, 6, 7
-local UNTIL, OWNER, CLAIM, OPERATOR, RESEND, UNKNOWN_WAIT, ADRIFT = 8, 9, 10, 11, 12, 13, 14
-local IDS, POSTED, ERROR, FLAGS, DECIDED_AT, DEAD, EVENT = 15, 16, 17, 18, 19, 20, 21
 
 local function message(id) return tag .. ':m:' .. id end
 local function account(user) return tag .. ':a:' .. user end
@@ -98,7 +94,8 @@ local function write_records()
     redis.call('MSET', unpack(list))
   end
   -- Afterwards: a write would have them kept for good.
-  for _, id in ipairs(forgotten) do redis.call('PEXPIRE', message(id), FORGET_AFTER_MS) end
+  local after = num(FORGET_AFTER_MS)
+  for _, id in ipairs(forgotten) do redis.call('PEXPIRE', message(id), after) end
 end
 
 local function is_decided(r) return r[STATE] == 'sent' or r[STATE] == 'failed' end
@@ -144,9 +141,9 @@ end
 local undue = {}
 local unbox = {}
 local function write_indexes()
-  if #due > 0 then each_piece('ZADD', DUE, due) end
-  if #undue > 0 then each_piece('ZREM', DUE, undue) end
-  if #unbox > 0 then each_piece('ZREM', OUTBOX, unbox) end
+  if #due > 0 then each_piece('ZADD', due_key, due) end
+  if #undue > 0 then each_piece('ZREM', due_key, undue) end
+  if #unbox > 0 then each_piece('ZREM', outbox_key, unbox) end
 end
 
 -- The end of every call.
@@ -193,13 +190,13 @@ local function decide_failed(id, r, now, reason, flags, dead)
   if has(flags, 'perhaps_double') then flags = join(flags, 'perhaps_sent') end
   r[ERROR], r[FLAGS], r[DEAD] = reason, flags, dead and 1 or 0
   -- One that Kafka never had is produced all the same: the report knows of it by that alone.
-  if r[STATE] ~= 'held' or r[ATTEMPT] > 1 or not redis.call('ZSCORE', OUTBOX, id) then r[EVENT] = '' end
+  if r[STATE] ~= 'held' or r[ATTEMPT] > 1 or not redis.call('ZSCORE', outbox_key, id) then r[EVENT] = '' end
   decide(id, r, now, 'failed', 0)
 end
 
 -- The wait before retry 1, 2, 3, longer by up to a fifth: the jitter comes from the id's random bits.
 local function next_attempt(id, r, now, reason, flags)
-  local wait = RETRY_WAITS_MS[r[ATTEMPT]] or RETRY_WAITS_MS[#RETRY_WAITS_MS]
+  local wait = retry_waits_ms[r[ATTEMPT]] or retry_waits_ms[#retry_waits_ms]
   local jitter = tonumber(string.sub(id, -3), 16) / 4096
   r[STATE], r[VERSION], r[ATTEMPT], r[OWNER], r[CLAIM] = 'held', r[VERSION] + 1, r[ATTEMPT] + 1, '', 0
   r[UNTIL], r[ERROR], r[FLAGS], r[DECIDED_AT] = now + math.floor(wait * (1 + 0.2 * jitter)), reason, flags, now

@@ -9,11 +9,11 @@ write_at_maxmemory()
 if not lease('relay', owner, lease_ms) then return nil end
 
 local reached, more = math.min(now, tonumber(by)), '0'
-local found = redis.call('ZRANGEBYSCORE', OUTBOX, '(' .. after, num(reached), 'WITHSCORES', 'LIMIT', 0, most)
+local found = redis.call('ZRANGEBYSCORE', outbox_key, '(' .. after, num(reached), 'WITHSCORES', 'LIMIT', 0, most)
 if #found == 2 * tonumber(most) then
   -- One hold's messages were due at one instant: all of them are here or none.
   reached, more = tonumber(found[#found]), '1'
-  found = redis.call('ZRANGEBYSCORE', OUTBOX, '(' .. after, num(reached), 'WITHSCORES')
+  found = redis.call('ZRANGEBYSCORE', outbox_key, '(' .. after, num(reached), 'WITHSCORES')
 end
 
 local ids, reply = {}, { num(reached), more }

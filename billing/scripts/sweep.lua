@@ -32,7 +32,7 @@ local function look_at(id, r)
     write(id)
     due_at(id, math.min(now + ADRIFT_AFTER_MS * r[ADRIFT], r[VALID_UNTIL]))
     if r[ATTEMPT] > 1 then return true end
-    redis.call('ZADD', OUTBOX, now, id)
+    redis.call('ZADD', outbox_key, now, id)
     return false
   end
   local deadline = state == 'held' and r[VALID_UNTIL] or r[UNTIL]
@@ -41,7 +41,7 @@ local function look_at(id, r)
   return unpublished
 end
 
-local ids, found = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, most), {}
+local ids, found = redis.call('ZRANGEBYSCORE', due_key, '-inf', now, 'LIMIT', 0, most), {}
 read_all(ids)
 for _, id in ipairs(ids) do
   local r = read(id)

@@ -19,13 +19,13 @@ export const PLANTS: Readonly<Record<string, Plant>> = {
     script: instead('settle', [/if is_decided\(r\) then return/, 'if false then return']),
   },
   'claim-without-compare-and-set': {
-    script: instead('claim', [/if r\[STATE\] ~= 'held' or attempt > r\[ATTEMPT\] then return 3 end/, '']),
+    script: instead('claim', [/if r\[\d+\] ~= 'held' or attempt > r\[\d+\] then return 3 end/, '']),
   },
   'sweeper-ignores-the-claimer': {
     script: instead(
       'sweep',
-      [/DUE, '-inf', [^,]+, 'LIMIT'/, "DUE, '-inf', '+inf', 'LIMIT'"],
-      [/state == 'claimed' and r\[UNTIL\] <= now/, "state == 'claimed'"],
+      [/due_key, '-inf', [^,]+, 'LIMIT'/, "due_key, '-inf', '+inf', 'LIMIT'"],
+      [/state == 'claimed' and r\[\d+\] <= now/, "state == 'claimed'"],
     ),
   },
   'status-goes-backwards': {
@@ -36,6 +36,6 @@ export const PLANTS: Readonly<Record<string, Plant>> = {
     },
   },
   'confirm-ignores-the-version': {
-    script: instead('settle', [/if not r or r\[VERSION\] ~= version then return end/, 'if not r then return end']),
+    script: instead('settle', [/if not r or r\[\d+\] ~= version then return end/, 'if not r then return end']),
   },
 };

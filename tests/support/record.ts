@@ -1,29 +1,7 @@
 /** A message's record in Redis, by the names of its fields. */
 
-/** In the order of FIELDS in billing/scripts/record.lua. */
-export const RECORD_FIELDS = [
-  'state',
-  'user',
-  'price',
-  'attempt',
-  'version',
-  'published',
-  'valid_until',
-  'until',
-  'owner',
-  'claim',
-  'operator',
-  'resend',
-  'unknown_wait',
-  'adrift',
-  'ids',
-  'posted',
-  'error',
-  'flags',
-  'decided_at',
-  'dead',
-  'event',
-] as const;
+import { RECORD_FIELDS } from '../../billing/scripts.ts';
+
 export type RecordField = (typeof RECORD_FIELDS)[number];
 export type RecordText = Record<RecordField, string>;
 
