@@ -7,14 +7,16 @@ import type { OperatorSettings, OperatorsFile } from '../shared/sms/operators.ts
 import { buildRoutes, operatorOf, type Routes } from '../shared/sms/routes.ts';
 import { LANES, type Lane } from '../shared/topics.ts';
 import { createBreaker } from './breaker.ts';
-import type { Connector, ConnectorEvents, OperatorReceipt, SubmitOutcome } from './connector.ts';
+import type { Connector, ConnectorEvents, SubmitOutcome } from './connector.ts';
 import { createGiveWay } from './give-way.ts';
+import { createInside } from './inside.ts';
 import { learnPorted } from './learn.ts';
 import type { Leases } from './lease.ts';
 import type { Line } from './line.ts';
+import { createNowhere } from './nowhere.ts';
 import { createPump, type Pump } from './pump.ts';
-import type { Queued } from './pump-deps.ts';
 import { createRate } from './rate.ts';
+import type { PublishReceipt } from './receipts.ts';
 import type { Records } from './records.ts';
 import { passBy, type SettleDeps, settleOutcome, undoClaim } from './settle.ts';
 import { createStandIns } from './stand-in.ts';
@@ -34,7 +36,7 @@ export type DispatchDeps = {
   onDrained: (queue: string) => void;
   /** A message goes to another operator than its own. */
   onMoved: (from: string, to: string, why: 'fallback' | 'rerouted') => void;
-  onReceipt: (operator: string, receipt: OperatorReceipt) => Promise<void>;
+  onReceipt: PublishReceipt;
   onSubmitted: (operator: string, lane: Lane, outcome: SubmitOutcome, seconds: number) => void;
   log: Log;
 };
@@ -65,16 +67,14 @@ const queueName = (operator: string, lane: Lane): string => `${operator}/${lane}
 const BRIM = 8;
 /** The queue of messages that no operator of operator.json carries now. */
 const NOWHERE = 'nowhere';
-const LOOK_NOWHERE_MS = 1_000;
 
 /** Throws when an operator's connector cannot be made. */
 export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch {
   const { records, producer, queueMax, onDrained, log } = deps;
   const lines = new Map<string, Line>();
   const retiring = new Set<Promise<void>>();
-  const inside = new Map<string, (() => void)[]>();
+  const inside = createInside();
   const full = new Set<string>();
-  let nowhere: Queued[] = [];
   let routes: Routes;
   let stopping = false;
 
@@ -86,23 +86,14 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     stopping: () => stopping,
     log,
   };
-  const keyOf = ({ event, attempt }: Work): string => `${event.id}/${attempt}`;
-  const leave = (work: Work): void => {
-    const key = keyOf(work);
-    const dones = inside.get(key) ?? [];
-    inside.delete(key);
-    for (const done of dones) done();
-  };
   const drained = (queue: string, length: number): void => {
     if (length < queueMax / 2 && full.delete(queue)) onDrained(queue);
   };
 
+  const nowhere = createNowhere(log, (length) => drained(NOWHERE, length));
+
   /** Out of this process' way until then; whoever has its records in Kafka still waits for its end. */
-  const rest = (work: Work, ms: number): void => {
-    const dones = inside.get(keyOf(work)) ?? [];
-    inside.delete(keyOf(work));
-    deps.early({ ...work, done: () => dones.forEach((done) => void done()) }, ms);
-  };
+  const rest = (work: Work, ms: number): void => deps.early({ ...work, done: inside.step(work) }, ms);
 
   const standIns = createStandIns({
     lines,
@@ -187,9 +178,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     lines.clear();
     for (const [name, line] of opened) lines.set(name, line);
     for (const line of before) if (lines.get(line.settings.name) !== line) retire(line);
-    const waiting = nowhere;
-    nowhere = [];
-    for (const { lane, work } of waiting) push(lane, work);
+    for (const { lane, work } of nowhere.takeAll()) push(lane, work);
     drained(NOWHERE, nowhere.length);
     for (const line of lines.values()) line.pump.wake();
   };
@@ -211,53 +200,33 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     return line ?? lines.get(operatorOf(routes, event.phone) ?? '') ?? lines.get(event.operator);
   };
 
+  /** The queue's name once it is full, null before. */
+  const pausedBy = (queue: string, length: number): string | null => {
+    if (length < queueMax) return null;
+    full.add(queue);
+    return queue;
+  };
   const push = (lane: Lane, work: Work): string | null => {
     if (work.divertedFrom ?? work.reroutedFrom) {
       work.divertedFrom = undefined;
       work.reroutedFrom = undefined;
     }
     const line = lineOf(work);
-    if (!line) return pushNowhere(lane, work);
+    if (!line) {
+      nowhere.push({ lane, work });
+      return pausedBy(NOWHERE, nowhere.length);
+    }
     const { settings, pump, breaker } = line;
     if (breaker.state(performance.now()) === 'open' && standIns.divert(settings.name, lane, work) === 'taken')
       return null;
     pump.push(lane, work);
-    const queue = queueName(settings.name, lane);
-    if (pump.queued(lane) < queueMax) return null;
-    full.add(queue);
-    return queue;
+    return pausedBy(queueName(settings.name, lane), pump.queued(lane));
   };
-
-  /**
-   * No operator carries it: one was taken out, or a new one was read by the gateway and not yet here. It waits for the next
-   * operator.json; past its validity the sweeper ends it, refunded, and nobody needs to wait here any more.
-   */
-  const pushNowhere = (lane: Lane, work: Work): string | null => {
-    if (nowhere.length === 0) log.warn('no_operator', { message_id: work.event.id, operator: work.event.operator });
-    nowhere.push({ lane, work });
-    if (nowhere.length < queueMax) return null;
-    full.add(NOWHERE);
-    return NOWHERE;
-  };
-  const look = setInterval(() => {
-    if (nowhere.length === 0) return;
-    const now = Date.now();
-    const late = nowhere.filter(({ work }) => work.event.valid_until <= now);
-    nowhere = nowhere.filter(({ work }) => work.event.valid_until > now);
-    for (const { work } of late) work.done();
-    drained(NOWHERE, nowhere.length);
-  }, LOOK_NOWHERE_MS);
 
   apply(file);
   return {
-    route: (lane, work) => push(lane, { ...work, done: () => leave(work) }),
-    enter: (work) => {
-      const key = keyOf(work);
-      const dones = inside.get(key);
-      if (dones) dones.push(work.done);
-      else inside.set(key, [work.done]);
-      return dones === undefined;
-    },
+    route: (lane, work) => push(lane, { ...work, done: () => inside.leave(work) }),
+    enter: inside.enter,
     brims: (queue) => {
       const [operator = '', lane] = queue.split('/') as [string, Lane];
       const length = queue === NOWHERE ? nowhere.length : (lines.get(operator)?.pump.queued(lane) ?? 0);
@@ -271,7 +240,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     reload,
     close: async () => {
       stopping = true;
-      clearInterval(look);
+      nowhere.close();
       await Promise.all([...lines.values()].map(({ pump }) => pump.close(() => undefined)));
       await Promise.all(retiring);
     },

@@ -7,9 +7,9 @@ import { documented, oneOf } from '../shared/openapi.ts';
 import type { PortedEntry, PortedNumbers } from '../shared/ported.ts';
 import type { OperatorsFile } from '../shared/sms/operators.ts';
 import { parsePhone } from '../shared/sms/phone.ts';
-import type { OperatorReceipt } from './connector.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Line } from './line.ts';
+import type { PublishReceipt } from './receipts.ts';
 
 const Operator = Type.Object({
   name: Type.String(),
@@ -149,7 +149,7 @@ export type DispatcherDeps = {
   ported: PortedNumbers;
   operators: () => OperatorsFile;
   /** Resolves when Kafka has the receipt. */
-  onReceipt: (operator: string, receipt: OperatorReceipt) => Promise<void>;
+  onReceipt: PublishReceipt;
 };
 
 export function dispatcherDoor(options: DoorOptions, { dispatch, onReceipt, ported, operators }: DispatcherDeps) {

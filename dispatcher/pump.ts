@@ -5,11 +5,9 @@
  * process dies becomes `unknown`. A claim is good for CLAIM_GOOD_MS by this process' monotonic clock; one that waited longer
  * is handed back and claimed anew before it is submitted.
  */
-import { ClaimCode } from '../shared/billing.ts';
-import { AppError } from '../shared/error.ts';
-import { failpoint } from '../shared/failpoint.ts';
-import { errorFields } from '../shared/log.ts';
 import { LANES, type Lane } from '../shared/topics.ts';
+import { createAlarm } from './alarm.ts';
+import { createClaimer } from './claimer.ts';
 import type { Connector } from './connector.ts';
 import { createCover, waitingMax } from './cover.ts';
 import type { Wanted } from './lease.ts';
@@ -22,7 +20,6 @@ import type { Work } from './work.ts';
 export const CLAIM_GOOD_MS = 3_000;
 /** A longer pause than this is not waited for with claims in hand. */
 const PAUSE_HELD_MS = 1_000;
-const RETRY_CLAIM_MS = 250;
 /** So long without a link counts as one fault of it: where nothing can be submitted nothing else says so. */
 const LINK_DOWN_FAULT_MS = 1_000;
 /** How often an operator is looked at, and one that is not well. */
@@ -52,19 +49,16 @@ export type Pump = {
 };
 
 export function createPump(deps: PumpDeps): Pump {
-  const { settings, connector, rate, lease, breaker, records, giveWay, log } = deps;
+  const { settings, connector, rate, lease, breaker, records, giveWay } = deps;
   const { name } = settings;
   const queue = createLaneQueue<Work>((a, b) => a.event.id < b.event.id);
   const ready = { express: createFifo<Claimed>(), others: createFifo<Claimed>() };
-  const claiming = { express: 0, others: 0 };
   const cover = createCover(connector.windowSize);
   const othersMax = Math.max(1, Math.floor(connector.windowSize * (1 - settings.expressShare)));
   const tasks = new Set<Promise<void>>();
   let handOver: ((queued: Queued) => void) | null = null;
-  let restUntil = 0;
   let downSince: number | null = null;
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  let timerAt = Number.POSITIVE_INFINITY;
+  const alarm = createAlarm(() => wake());
 
   const expressInside = (): number => submitting.express + claiming.express + ready.express.length;
   const othersInside = (): number => submitting.others + claiming.others + ready.others.length;
@@ -72,16 +66,6 @@ export function createPump(deps: PumpDeps): Pump {
   const track = (task: Promise<void>): void => {
     tasks.add(task);
     void task.finally(() => tasks.delete(task));
-  };
-  const later = (now: number, ms: number): void => {
-    const at = now + Math.max(1, ms);
-    if (handOver || at >= timerAt) return;
-    if (timer) clearTimeout(timer);
-    timerAt = at;
-    timer = setTimeout(() => {
-      timerAt = Number.POSITIVE_INFINITY;
-      wake();
-    }, at - now);
   };
   /** Back to its place in its lane, for another claim. */
   const putBack = (lane: Lane, work: Work): void => {
@@ -100,6 +84,17 @@ export function createPump(deps: PumpDeps): Pump {
       for (let next = list.shift(); next; next = list.shift()) handBack(next);
   };
 
+  const claimer = createClaimer(
+    deps,
+    (claimed) => {
+      ready[sideOf(claimed.lane)].push(claimed);
+      if (handOver) handBackReady();
+    },
+    putBack,
+    () => wake(),
+  );
+  const { claiming } = claimer;
+
   const submitReady = (now: number): void => {
     if (handOver) return;
     if (rate.waitMs(now) > PAUSE_HELD_MS) handBackReady();
@@ -113,43 +108,8 @@ export function createPump(deps: PumpDeps): Pump {
     }
   };
 
-  const claimOne = async (lane: Lane, work: Work): Promise<void> => {
-    claiming[sideOf(lane)] += 1;
-    const { event, attempt } = work;
-    const at = performance.now();
-    work.claim = records.nextClaim();
-    failpoint('dispatcher.before_claim');
-    try {
-      const item = {
-        user_id: event.user_id,
-        message_id: event.id,
-        attempt,
-        claim: work.claim,
-        operator: name,
-        resend_unknown: settings.onUnknown[lane === 'express' ? 'express' : 'normal'] === 'resend',
-        unknown_wait_ms: settings.unknownWaitMs,
-      };
-      const result = await records.claim(item, lane === 'express');
-      if (lane === 'express') giveWay.claimed(performance.now(), performance.now() - at);
-      if (result.code === ClaimCode.CLAIMED) {
-        failpoint('dispatcher.after_claim');
-        ready[sideOf(lane)].push({ work, lane, at });
-        if (handOver) handBackReady();
-      } else deps.notClaimed(work, result);
-    } catch (thrown) {
-      restUntil = performance.now() + RETRY_CLAIM_MS;
-      log.debug('claim_failed', { message_id: event.id, ...errorFields(thrown) });
-      // A claim whose answer was lost may be ours: it is handed back before it is asked for again.
-      if (!(thrown instanceof AppError && thrown.code === 'unavailable')) await deps.undo(work, name);
-      putBack(lane, work);
-    } finally {
-      claiming[sideOf(lane)] -= 1;
-      wake();
-    }
-  };
-
   const claimMore = (now: number): void => {
-    if (handOver || queue.length === 0 || !connector.ready || now < restUntil) return;
+    if (handOver || queue.length === 0 || !connector.ready || now < claimer.restUntil) return;
     if (rate.waitMs(now) > PAUSE_HELD_MS) return;
     const { windowSize } = connector;
     const ahead = cover.size(now, records.claimMs);
@@ -170,7 +130,7 @@ export function createPump(deps: PumpDeps): Pump {
       const next = onTrial ? queue.takeProbe() : queue.take(othersMay);
       if (next === null) return;
       deps.onDrained(next.lane, queue.lengthOf(next.lane));
-      track(claimOne(next.lane, next.item));
+      track(claimer.claim(next.lane, next.item));
     }
   };
 
@@ -226,12 +186,12 @@ export function createPump(deps: PumpDeps): Pump {
     const isWell = connector.ready && breaker.state(now) === 'closed';
     if (!isWell) {
       divertWaiting(now);
-      later(now, LOOK_AROUND_MS);
+      alarm.set(now, LOOK_AROUND_MS);
       return;
     }
     if (queue.length === 0 && ready.express.length + ready.others.length === 0) return;
-    const wait = Math.max(rate.waitMs(now), restUntil - now);
-    if (wait > 0) later(now, wait);
+    const wait = Math.max(rate.waitMs(now), claimer.restUntil - now);
+    if (wait > 0) alarm.set(now, wait);
   };
   // A link may go and come while nothing is on its way.
   const look = setInterval(() => wake(), LOOK_MS);
@@ -256,7 +216,7 @@ export function createPump(deps: PumpDeps): Pump {
     close: async (take) => {
       handOver = take;
       clearInterval(look);
-      if (timer) clearTimeout(timer);
+      alarm.stop();
       for (let next = queue.take(true); next; next = queue.take(true)) take({ lane: next.lane, work: next.item });
       handBackReady();
       await connector.close();
