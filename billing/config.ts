@@ -1,4 +1,4 @@
-import { COMMON, integer, port, text, url, type Values } from '../shared/config.ts';
+import { COMMON, integer, port, url, type Values } from '../shared/config.ts';
 import { KAFKA_SETTINGS } from '../shared/credentials.ts';
 
 export const settings = {
@@ -10,15 +10,7 @@ export const settings = {
     ['redis:', 'rediss:'],
     'Redis, where the balances and the records of messages in flight live; rediss:// for TLS, redis://user:password@host:port for a login',
   ),
-  KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
   ...KAFKA_SETTINGS,
-  KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
-  KAFKA_RETENTION_DAYS: integer(
-    7,
-    1,
-    365,
-    'days that topics keep records; must exceed the longest validity of a message',
-  ),
   REPORT_URL: url(
     'http://127.0.0.1:6070',
     ['http:', 'https:'],

@@ -1,16 +1,16 @@
 /** billing: prepaid balances in Redis, one record per message, and the sweeper that ends what nobody ends. */
 
 import { openGuard } from '../shared/auth.ts';
-import { ConfigError, readSettings } from '../shared/config.ts';
-import { internalFetch, kafkaSecurity, readCredentials } from '../shared/credentials.ts';
+import { readSettings } from '../shared/config.ts';
+import { internalFetch, readCredentials } from '../shared/credentials.ts';
 import { serveBilling } from '../shared/grpc.ts';
 import { listen } from '../shared/http.ts';
 import { newId } from '../shared/id.ts';
-import { connectKafka } from '../shared/kafka.ts';
-import { runMain, type Scope, waitFor } from '../shared/lifecycle.ts';
+import { runMain, type Scope } from '../shared/lifecycle.ts';
 import { createLog, type Log } from '../shared/log.ts';
 import { createMetrics } from '../shared/metrics.ts';
-import { connectRedis, NotDurable, requireDurable } from '../shared/redis.ts';
+import { openKafka, openProducer, openRedis } from '../shared/open.ts';
+import { requireDurable } from '../shared/redis.ts';
 import { ACCESS } from './access.ts';
 import { askReport } from './accounts.ts';
 import { type Config, settings } from './config.ts';
@@ -21,29 +21,12 @@ import { loadScripts, TIMES } from './scripts.ts';
 import { ledgerPublisher, startSweeper } from './sweeper.ts';
 
 export async function start(config: Config, scope: Scope, log: Log) {
-  const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
   const metrics = createMetrics('billing');
-
   const credentials = readCredentials(config);
-  const security = kafkaSecurity(config, credentials.ca);
-  const redis = connectRedis(config.REDIS_URL, log, credentials.ca);
-  scope.defer('redis', () => redis.disconnect());
-  const durable = await waitFor(
-    () => requireDurable(redis).catch((thrown) => (thrown instanceof NotDurable ? thrown : Promise.reject(thrown))),
-    waitMs,
-    `Redis does not answer at ${new URL(config.REDIS_URL).host}; \`bun run infra\` starts one`,
-  );
-  if (durable instanceof NotDurable) throw new ConfigError([durable.message]);
-  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-billing', log, security });
-  scope.defer('kafka', () => kafka.close());
-  const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
-  await waitFor(
-    () => kafka.ensureTopics(topics),
-    waitMs,
-    `Kafka does not answer at ${config.KAFKA_BROKERS}; \`bun run infra\` starts one`,
-  );
-  const producer = await kafka.producer();
-  scope.defer('producer', () => producer.close());
+  const opening = { config, credentials, scope, log };
+  const redis = await openRedis(opening, requireDurable);
+  const kafka = await openKafka(opening, 'jsms-billing');
+  const producer = await openProducer(opening, kafka);
 
   const scripts = loadScripts(redis, { ...TIMES, retryWaitsMs: config.RETRY_WAITS_S });
   const limits = {

@@ -5,15 +5,7 @@ export const settings = {
   ...COMMON,
   DISPATCHER_HTTP_PORT: port(9070, 'HTTP: operators, health, metrics'),
   BILLING_GRPC_URL: text('127.0.0.1:50051', "billing's gRPC door, host:port; grpcs://host:port for TLS"),
-  KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
   ...KAFKA_SETTINGS,
-  KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
-  KAFKA_RETENTION_DAYS: integer(
-    7,
-    1,
-    365,
-    'days that topics keep records; must exceed the longest validity of a message',
-  ),
   KAFKA_SESSION_MS: integer(
     15_000,
     6_000,

@@ -1,12 +1,38 @@
-/** What of each operator is a level rather than a count: read when the metrics are asked for. */
+/** The dispatcher's metrics. */
 import type { Metrics } from '../shared/metrics.ts';
-import { LANES } from '../shared/topics.ts';
+import { LANES, type Lane } from '../shared/topics.ts';
 import type { BreakerState } from './breaker.ts';
+import type { SubmitOutcome } from './connector.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Line } from './line.ts';
 
 const BREAKER: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };
 
+/** What is counted as it happens. */
+export function dispatcherCounters(metrics: Metrics) {
+  const submits = metrics.counter('submits_total', 'submits by operator, lane and outcome', [
+    'operator',
+    'lane',
+    'outcome',
+  ]);
+  const seconds = metrics.histogram('submit_seconds', 'time of a submit by operator', ['operator']);
+  const poison = metrics.counter('poison_records_total', 'Kafka records that are no messages, passed by', ['topic']);
+  const moved = metrics.counter('moved_total', 'messages that another operator than their own was given', [
+    'from',
+    'to',
+    'why',
+  ]);
+  return {
+    submitted: (operator: string, lane: Lane, { kind }: SubmitOutcome, took: number): void => {
+      submits.inc({ operator, lane, outcome: kind });
+      seconds.observe({ operator }, took);
+    },
+    moved: (from: string, to: string, why: 'fallback' | 'rerouted'): void => moved.inc({ from, to, why }),
+    poison: (topic: string): void => poison.inc({ topic }),
+  };
+}
+
+/** What of each operator is a level rather than a count: read when the metrics are asked for. */
 export function measureLines(metrics: Metrics, { lines, othersShare }: Pick<Dispatch, 'lines' | 'othersShare'>): void {
   const level = (noun: string, help: string, read: (line: Line) => number): void => {
     metrics.gauge(noun, help, ['operator'], (gauge) => {

@@ -5,15 +5,7 @@ export const settings = {
   ...COMMON,
   GATEWAY_HTTP_PORT: port(7070, 'HTTP: send, batch, preview, balance'),
   BILLING_GRPC_URL: text('127.0.0.1:50051', "billing's gRPC door, host:port; grpcs://host:port for TLS"),
-  KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
   ...KAFKA_SETTINGS,
-  KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
-  KAFKA_RETENTION_DAYS: integer(
-    7,
-    1,
-    365,
-    'days that topics keep records; must exceed the longest validity of a message',
-  ),
   REDIS_URL: url(
     'redis://127.0.0.1:6379',
     ['redis:', 'rediss:'],

@@ -1,16 +1,14 @@
 /** gateway: takes, checks, prices and accepts messages; produces them to Kafka. */
 import { openGuard } from '../shared/auth.ts';
 import { readSettings } from '../shared/config.ts';
-import { kafkaSecurity, readCredentials } from '../shared/credentials.ts';
-import { connectBilling } from '../shared/grpc.ts';
+import { readCredentials } from '../shared/credentials.ts';
 import { listen } from '../shared/http.ts';
 import { newId } from '../shared/id.ts';
-import { connectKafka } from '../shared/kafka.ts';
-import { runMain, type Scope, waitFor } from '../shared/lifecycle.ts';
+import { runMain, type Scope } from '../shared/lifecycle.ts';
 import { createLog, type Log } from '../shared/log.ts';
 import { createMetrics } from '../shared/metrics.ts';
+import { openBilling, openKafka, openProducer, openRedis } from '../shared/open.ts';
 import { openPorted } from '../shared/ported.ts';
-import { connected, connectRedis } from '../shared/redis.ts';
 import { TOPICS } from '../shared/topics.ts';
 import type { AcceptDeps } from './accept.ts';
 import { ACCESS } from './access.ts';
@@ -25,39 +23,17 @@ import { startRelay } from './relay.ts';
 import { watchRules } from './rules.ts';
 
 export async function start(config: Config, scope: Scope, log: Log) {
-  const waitMs = config.DEPENDENCY_WAIT_S * 1_000;
   const metrics = createMetrics('gateway');
   const credentials = readCredentials(config);
-  const security = kafkaSecurity(config, credentials.ca);
-  const redis = connectRedis(config.REDIS_URL, log, credentials.ca);
-  scope.defer('redis', () => redis.disconnect());
-  await waitFor(
-    () => connected(redis),
-    waitMs,
-    `Redis does not answer at ${new URL(config.REDIS_URL).host}; \`bun run infra\` starts one`,
-  );
+  const opening = { config, credentials, scope, log };
+  const redis = await openRedis(opening);
   const ported = await openPorted(redis, log);
   scope.defer('ported', () => ported.close());
   const rules = await watchRules(config, ported, log);
   scope.defer('rules', () => rules.close());
-
-  const kafka = connectKafka({ brokers: config.KAFKA_BROKERS.split(','), clientId: 'jsms-gateway', log, security });
-  scope.defer('kafka', () => kafka.close());
-  const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
-  await waitFor(
-    () => kafka.ensureTopics(topics),
-    waitMs,
-    `Kafka does not answer at ${config.KAFKA_BROKERS}; \`bun run infra\` starts one`,
-  );
-  const producer = await kafka.producer();
-  scope.defer('producer', () => producer.close());
-  const billing = connectBilling(config.BILLING_GRPC_URL, credentials);
-  scope.defer('billing', () => billing.close());
-  await waitFor(
-    () => billing.ready(2_000),
-    waitMs,
-    `billing does not answer at ${config.BILLING_GRPC_URL}; start it with \`bun run index.ts\` in billing/`,
-  );
+  const kafka = await openKafka(opening, 'jsms-gateway');
+  const producer = await openProducer(opening, kafka);
+  const billing = await openBilling(opening);
 
   const holds = openHolds(billing, log);
   scope.defer('holds', () => holds.close());

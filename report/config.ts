@@ -4,15 +4,7 @@ import { KAFKA_SETTINGS } from '../shared/credentials.ts';
 export const settings = {
   ...COMMON,
   REPORT_HTTP_PORT: port(6070, 'HTTP: reports, summaries, statements, dead letters'),
-  KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
   ...KAFKA_SETTINGS,
-  KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
-  KAFKA_RETENTION_DAYS: integer(
-    7,
-    1,
-    365,
-    'days that topics keep records; must exceed the longest validity of a message',
-  ),
   KAFKA_SESSION_MS: integer(
     15_000,
     6_000,

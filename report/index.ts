@@ -6,13 +6,15 @@ import { listen } from '../shared/http.ts';
 import { runMain, type Scope } from '../shared/lifecycle.ts';
 import { createLog, type Log } from '../shared/log.ts';
 import { createMetrics } from '../shared/metrics.ts';
+import { openKafka, openRedis } from '../shared/open.ts';
+import { connected } from '../shared/redis.ts';
 import { ACCESS } from './access.ts';
 import { type Config, checkSettings, settings } from './config.ts';
 import { READ_TOPICS } from './consumer.ts';
 import { resendThrough } from './gateway.ts';
 import { reportDoor } from './http.ts';
 import { reportMetrics } from './measure.ts';
-import { openKafka, openKeys, openPostgres } from './open.ts';
+import { openPostgres } from './open.ts';
 import { createWatermark, watchLag } from './watermark.ts';
 import { startWriting } from './writing.ts';
 
@@ -22,8 +24,10 @@ export async function start(config: Config, scope: Scope, log: Log) {
   const measured = reportMetrics(metrics);
   const credentials = readCredentials(config);
   const { sql, store } = await openPostgres(config, scope);
-  const kafka = await openKafka(config, credentials, scope, log);
-  const redis = await openKeys(config, credentials, scope, log);
+  const opening = { config, credentials, scope, log };
+  const kafka = await openKafka(opening, 'jsms-report');
+  // Where the keys are, which nobody asks for unless keys are required.
+  const redis = await openRedis(opening, credentials.required ? connected : async () => undefined);
 
   const consumer = await startWriting(config, { sql, kafka, credentials, measured, log }, scope);
   const watermark = createWatermark(kafka, READ_TOPICS, Date.now);

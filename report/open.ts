@@ -1,11 +1,7 @@
-/** Waits, bounded, for the servers that the report needs, and brings them to what this version expects. */
+/** Waits, bounded, for PostgreSQL, and brings it to what this version expects. */
 import { ConfigError } from '../shared/config.ts';
-import { type Credentials, kafkaSecurity } from '../shared/credentials.ts';
-import { connectKafka, type KafkaClient } from '../shared/kafka.ts';
 import { type Scope, waitFor } from '../shared/lifecycle.ts';
-import type { Log } from '../shared/log.ts';
 import { closePostgres, connectPostgres, type Sql } from '../shared/postgres.ts';
-import { connected, connectRedis, type Redis } from '../shared/redis.ts';
 import type { Config } from './config.ts';
 import { migrate } from './migrate.ts';
 import { openStore, type Store } from './store.ts';
@@ -31,38 +27,4 @@ export async function openPostgres(config: Config, scope: Scope): Promise<{ sql:
   const store = openStore(config.DATABASE_URL, config.REPORT_TIME_ZONE);
   scope.defer('store', () => closePostgres(store.sql));
   return { sql, store };
-}
-
-/** Where the keys are; connected only where they are asked for. Throws one sentence when Redis does not answer. */
-export async function openKeys(config: Config, credentials: Credentials, scope: Scope, log: Log): Promise<Redis> {
-  const redis = connectRedis(config.REDIS_URL, log, credentials.ca);
-  scope.defer('redis', () => redis.disconnect());
-  if (credentials.required) {
-    await waitFor(
-      () => connected(redis),
-      config.DEPENDENCY_WAIT_S * 1_000,
-      `Redis does not answer at ${new URL(config.REDIS_URL).host}; \`bun run infra\` starts one`,
-    );
-  }
-  return redis;
-}
-
-/** @throws one sentence when Kafka does not answer */
-export async function openKafka(config: Config, { ca }: Credentials, scope: Scope, log: Log): Promise<KafkaClient> {
-  const security = kafkaSecurity(config, ca);
-  const kafka = connectKafka({
-    brokers: config.KAFKA_BROKERS.split(','),
-    clientId: 'jsms-report',
-    log,
-    security,
-    sessionMs: config.KAFKA_SESSION_MS,
-  });
-  scope.defer('kafka', () => kafka.close());
-  const topics = { replication: config.KAFKA_REPLICATION, retentionMs: config.KAFKA_RETENTION_DAYS * 86_400_000 };
-  await waitFor(
-    () => kafka.ensureTopics(topics),
-    config.DEPENDENCY_WAIT_S * 1_000,
-    `Kafka does not answer at ${config.KAFKA_BROKERS}; \`bun run infra\` starts one`,
-  );
-  return kafka;
 }

@@ -6,7 +6,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { type Addresses, parseAddresses } from './addresses.ts';
-import { type COMMON, ConfigError, choice, secret, text, type Values } from './config.ts';
+import { type COMMON, ConfigError, choice, integer, secret, text, type Values } from './config.ts';
 import { fetchTrusting } from './runtime.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -101,8 +101,16 @@ export function internalFetch({ internalKeys: [key], ca }: Pick<Credentials, 'in
   };
 }
 
-/** How the brokers are reached; every service has these settings. */
+/** How the brokers are reached and what our topics are like; every service has these settings. */
 export const KAFKA_SETTINGS = {
+  KAFKA_BROKERS: text('127.0.0.1:9092', 'Kafka, host:port by comma'),
+  KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
+  KAFKA_RETENTION_DAYS: integer(
+    7,
+    1,
+    365,
+    'days that topics keep records; must exceed the longest validity of a message',
+  ),
   KAFKA_TLS: choice('off', ['off', 'on'], 'on: the brokers are spoken to by TLS'),
   KAFKA_SASL: choice(
     'off',
