@@ -5,7 +5,7 @@ import { conditionsOf, type Filter, STATUSES, wholeDays } from './filter.ts';
 import { type ItemRow, itemColumns, itemOf } from './item.ts';
 import { firstId } from './partitions.ts';
 import { EXCEPTIONS, exceptions, messages } from './schema.ts';
-import { decodeIdCursor, idCursor, type Store } from './store.ts';
+import { atOneInstant, decodeIdCursor, idCursor, type Store } from './store.ts';
 
 const isException = (status: string | undefined): boolean => EXCEPTIONS.includes(status as (typeof EXCEPTIONS)[number]);
 
@@ -49,10 +49,11 @@ export function readRows(
 export async function readPage(store: Store, userId: string, filter: Filter, limit: number, cursor?: string) {
   const from = cursor === undefined ? undefined : decodeIdCursor(cursor);
   // One snapshot: a page never shows a message that its counts do not count.
-  const [rows, counts] = await store.sql.begin('isolation level repeatable read read only', async (tx) => {
-    const frozen: Store = { ...store, sql: tx as unknown as Sql };
-    return [await readRows(frozen, userId, filter, limit + 1, from), await readCounts(frozen, userId, filter)] as const;
-  });
+  const [rows, counts] = await atOneInstant(
+    store,
+    async (frozen) =>
+      [await readRows(frozen, userId, filter, limit + 1, from), await readCounts(frozen, userId, filter)] as const,
+  );
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return {

@@ -79,7 +79,7 @@ async function balanceBefore(tx: Sql, userId: string, { day, atMs, transactionId
  */
 export async function readStatement(store: Store, userId: string, limit: number, cursor?: string) {
   const after = cursor === undefined ? null : placeOf(cursor);
-  return atOneInstant(store, async (tx) => {
+  return atOneInstant(store, async ({ sql: tx }) => {
     const lines = await readLines(tx, userId, after, limit + 1);
     const page = lines.slice(0, limit);
     const last = page.at(-1);

@@ -18,9 +18,17 @@ export function openStore(databaseUrl: string, timeZone: string): Store {
   return { db: drizzle(sql), sql, timeZone };
 }
 
-/** All statements of one answer see one instant of the database. */
-export function atOneInstant<T>(store: Store, read: (tx: Sql) => Promise<T>): Promise<T> {
-  return store.sql.begin('isolation level repeatable read read only', (tx) => read(tx as unknown as Sql)) as Promise<T>;
+/**
+ * All statements of one answer see one instant of the database.
+ * @param read is to ask what it is given and not the store: a second connection beside the first, and as many answers at once as
+ *   the pool has connections would wait for each other for ever
+ */
+export function atOneInstant<T>(store: Store, read: (frozen: Store) => Promise<T>): Promise<T> {
+  return store.sql.begin('isolation level repeatable read read only', (tx) => {
+    // drizzle sets its client's parsers, which a transaction has from its pool.
+    const sql = Object.assign(tx, { options: store.sql.options }) as unknown as Sql;
+    return read({ ...store, sql, db: drizzle(sql) });
+  }) as Promise<T>;
 }
 
 /** A page's end as an opaque text. */

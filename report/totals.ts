@@ -9,7 +9,7 @@ import { readOffsets, type Watermark } from './watermark.ts';
 
 /** PostgreSQL's side of billing's audit, with how far it has read. */
 export async function readTotals(store: Store, watermark: Watermark, userId: string) {
-  const { offsets, ...sums } = await atOneInstant(store, async (tx) => {
+  const { offsets, ...sums } = await atOneInstant(store, async ({ sql: tx }) => {
     const [row] = await tx<{ topped_up: number; posted: number }[]>`
       SELECT (SELECT coalesce(sum(amount), 0) FROM ledger_totals WHERE user_id = ${userId})::float8 AS topped_up,
         (SELECT coalesce(sum(posted), 0) FROM daily_totals WHERE user_id = ${userId})::float8 AS posted`;
@@ -41,7 +41,7 @@ export async function readSummary(
   cursor?: string,
 ) {
   const beforeDay = cursor === undefined ? null : dayCursor(cursor);
-  const items = await atOneInstant(store, async (tx) => {
+  const items = await atOneInstant(store, async ({ sql: tx }) => {
     const { first, last, edges } = await wholeDays(tx, store.timeZone, range);
     const days = await tx<SummaryRow[]>`
       WITH page AS (

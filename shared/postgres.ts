@@ -10,7 +10,7 @@ export type Sql = postgres.Sql;
  * Opens a pool (connections are made when first used).
  * A statement whose connection is lost has an unknown outcome, so every write here is an upsert.
  * @param url may ask for TLS as libpq's URLs do: `sslmode` and `sslrootcert`
- * @param statementTimeoutMs the server ends a statement that takes longer
+ * @param statementTimeoutMs the server ends a statement that takes longer, and a connection whose transaction waits longer for its next
  */
 export function connectPostgres(
   url: string,
@@ -23,7 +23,11 @@ export function connectPostgres(
     idle_timeout: 60,
     connect_timeout: 5,
     onnotice: () => undefined,
-    connection: { application_name: name, statement_timeout: statementTimeoutMs },
+    connection: {
+      application_name: name,
+      statement_timeout: statementTimeoutMs,
+      idle_in_transaction_session_timeout: statementTimeoutMs,
+    },
     socket: createSocketFactory(),
     // In seconds. Its own would let a query wait up to 20 s for the next attempt; here whoever asks decides how often.
     backoff: () => 0.05 + Math.random() * 0.15,

@@ -38,6 +38,33 @@ async function pagesOf(user: string, filter: Filter, limit: number) {
 }
 
 describe('pages', () => {
+  test('are answered to more at once than there are connections', async () => {
+    const user_id = newAccount();
+    await writeFacts(db.writer, factsOf(messageEvent({ user_id })));
+    const pages = await Promise.all(Array.from({ length: 40 }, () => readPage(db.store, user_id, all, 10)));
+    for (const { items, counts } of pages) {
+      expect(items).toHaveLength(1);
+      expect(counts.queued).toBe(1);
+    }
+  });
+
+  test('show no message that their counts do not count', async () => {
+    const user_id = newAccount();
+    let writing = true;
+    const writer = (async () => {
+      while (writing) await writeFacts(db.writer, factsOf(messageEvent({ user_id })));
+    })();
+    try {
+      for (let i = 0; i < 50; i += 1) {
+        const { items, counts } = await readPage(db.store, user_id, all, 500);
+        expect(items).toHaveLength(counts.queued);
+      }
+    } finally {
+      writing = false;
+      await writer;
+    }
+  });
+
   test('have no gaps and no repeats, newest first, also while messages are accepted meanwhile', async () => {
     const user_id = newAccount();
     const base = Date.now() - 3 * 86_400_000;
