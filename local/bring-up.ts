@@ -1,7 +1,15 @@
 /** Finds or starts Kafka, Redis and PostgreSQL: those that answer, else by Docker, else natively. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ComposeService, composeNote, composeStop, composeUp, findCompose } from './compose.ts';
+import {
+  type ComposeService,
+  composeNote,
+  composeStop,
+  composeUp,
+  findCompose,
+  forFolder,
+  sharesVolumes,
+} from './compose.ts';
 import type { Fitness } from './fitness/fitness.ts';
 import { kafkaFitness, splitAddress } from './fitness/kafka.ts';
 import { postgresFitness } from './fitness/postgres.ts';
@@ -139,19 +147,28 @@ const hasNativeData = (dir: string, { id }: Wanted): boolean => existsSync(join(
 async function tryDocker(missing: Wanted[], settings: LocalSettings, { say, signal }: Context): Promise<Wanted[]> {
   const candidates = missing.filter((wanted) => !hasNativeData(settings.DATA_DIR, wanted));
   if (candidates.length === 0) return missing;
+  const before = candidates.find(({ id }) => composeNote(settings.DATA_DIR).includes(id));
+  /** Throws where another way would begin anew without a word. */
+  const dataAreElsewhere = (why: string): void => {
+    if (!before) return;
+    throw new Error(
+      `The data of ${before.title} are in a Docker volume, and Docker ${why}: see to it, or begin anew with \`bun run up --reset\` once it runs.`,
+    );
+  };
   const compose = await findCompose();
   if (!compose) {
-    const before = candidates.find(({ id }) => composeNote(settings.DATA_DIR).includes(id));
-    if (before) {
-      throw new Error(
-        `The data of ${before.title} are in a Docker volume, and Docker does not answer: start Docker, or begin anew with \`bun run up --reset\` once it runs.`,
-      );
-    }
+    dataAreElsewhere('does not answer');
     return missing;
   }
   const ids = candidates.map(({ id }) => id);
   say(`Starting ${candidates.map(({ title }) => title).join(', ')} by ${compose.join(' ')} …`);
+  if (sharesVolumes(settings.DATA_DIR)) {
+    say(
+      '  Their volumes are of an older version, which shared them between all folders; `--reset` begins anew in others.',
+    );
+  }
   if (!(await composeUp(compose, ids, settings, signal))) {
+    dataAreElsewhere('could not start it');
     say('  Docker could not start them; they are started without it.');
     return missing;
   }
@@ -160,7 +177,7 @@ async function tryDocker(missing: Wanted[], settings: LocalSettings, { say, sign
     if (await poll(fit, { withinMs: settings.START_WAIT_S * 1_000, everyMs: 250, signal })) continue;
     await composeStop(ids, settings);
     throw new Error(
-      `${wanted.title} was started by Docker and is not fit; \`${compose.join(' ')} logs ${wanted.id}\` says why.`,
+      `${wanted.title} was started by Docker and is not fit; \`${forFolder(compose, settings.DATA_DIR).join(' ')} logs ${wanted.id}\` says why.`,
     );
   }
   return missing.filter((wanted) => !candidates.includes(wanted));

@@ -1,6 +1,7 @@
 /** The way by Docker: our docker-compose.yml, by `docker compose` or the older `docker-compose`. */
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { splitAddress } from './fitness/kafka.ts';
 import { ROOT } from './places.ts';
@@ -63,10 +64,57 @@ export function composeEnv(settings: LocalSettings): Record<string, string> {
 }
 
 /** What was started by compose for this DATA_DIR, so that its data are found again and `down` ends it. */
+type Note = {
+  /** null in a note of an older version, which started everything under the name in docker-compose.yml. */
+  project: string | null;
+  services: ComposeService[];
+};
+
 const noteOf = (dir: string): string => join(dir, 'compose.json');
 
-export function composeNote(dir: string): ComposeService[] {
-  return existsSync(noteOf(dir)) ? (JSON.parse(readFileSync(noteOf(dir), 'utf8')) as ComposeService[]) : [];
+/** A project of its own for each DATA_DIR: in a shared one, a second set would take the first one's containers and volumes. */
+const projectOf = (dir: string): string =>
+  `jsms-gateway-${createHash('sha256').update(realpathSync(dir)).digest('hex').slice(0, 12)}`;
+
+function readNote(dir: string): Note | null {
+  if (!existsSync(noteOf(dir))) return null;
+  const written = JSON.parse(readFileSync(noteOf(dir), 'utf8')) as Note | ComposeService[];
+  if (Array.isArray(written)) return { project: null, services: written };
+  // In a copy of a folder the note is that of the original, whose servers and data are not ours.
+  if (written.project !== null && written.project !== projectOf(dir)) {
+    throw new Error(
+      `${dir} was moved or copied: its data in Docker belong to the project ${written.project} of another folder. Move it back, or remove ${noteOf(dir)} to begin anew in Docker.`,
+    );
+  }
+  return written;
+}
+
+const noteFor = (dir: string): Note => readNote(dir) ?? { project: projectOf(dir), services: [] };
+
+function noteDown(dir: string, services: readonly ComposeService[]): void {
+  const { project, services: before } = noteFor(dir);
+  writeFileSync(noteOf(dir), JSON.stringify({ project, services: [...new Set([...before, ...services])] }));
+}
+
+export const composeNote = (dir: string): ComposeService[] => readNote(dir)?.services ?? [];
+
+/** Whether an older version put the data where other folders, and what is started by hand, have theirs. */
+export const sharesVolumes = (dir: string): boolean => readNote(dir)?.project === null;
+
+/** How compose is called for this DATA_DIR. */
+export function forFolder(compose: readonly string[], dir: string): string[] {
+  const { project } = noteFor(dir);
+  return project === null ? [...compose] : [...compose, '-p', project];
+}
+
+function runCompose(
+  compose: readonly string[],
+  args: readonly string[],
+  settings: LocalSettings,
+  how: Run,
+): Promise<number | null> {
+  const [command = 'docker', ...first] = forFolder(compose, settings.DATA_DIR);
+  return run(command, [...first, ...args], { ...how, env: { ...process.env, ...composeEnv(settings) } });
 }
 
 /**
@@ -79,18 +127,12 @@ export async function composeUp(
   settings: LocalSettings,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  const [command = 'docker', ...first] = compose;
-  const env = { ...process.env, ...composeEnv(settings) };
-  const up = { withinMs: UP_WITHIN_MS, env, show: true, ...(signal ? { signal } : {}) };
-  const code = await run(command, [...first, 'up', '-d', ...services], up);
-  if (code === 0) {
-    writeFileSync(
-      noteOf(settings.DATA_DIR),
-      JSON.stringify([...new Set([...composeNote(settings.DATA_DIR), ...services])]),
-    );
+  const up = { withinMs: UP_WITHIN_MS, show: true, ...(signal ? { signal } : {}) };
+  if ((await runCompose(compose, ['up', '-d', ...services], settings, up)) === 0) {
+    noteDown(settings.DATA_DIR, services);
     return true;
   }
-  await run(command, [...first, 'stop', ...services], { withinMs: DOWN_WITHIN_MS, env });
+  await runCompose(compose, ['stop', ...services], settings, { withinMs: DOWN_WITHIN_MS });
   if (signal?.aborted) throw new Stopped();
   return false;
 }
@@ -98,22 +140,36 @@ export async function composeUp(
 /** Ends services; their data stay in their volumes. */
 export async function composeStop(services: readonly ComposeService[], settings: LocalSettings): Promise<void> {
   const compose = await findCompose();
-  const [command, ...first] = compose ?? [];
-  const env = { ...process.env, ...composeEnv(settings) };
-  if (!command || (await run(command, [...first, 'stop', ...services], { withinMs: DOWN_WITHIN_MS, env })) !== 0) {
-    throw new Error(`Docker does not end ${services.join(', ')}; when it answers again, \`docker compose down\` does.`);
+  const how = { withinMs: DOWN_WITHIN_MS };
+  if (!compose || (await runCompose(compose, ['stop', ...services], settings, how)) !== 0) {
+    const byHand = forFolder(compose ?? ['docker', 'compose'], settings.DATA_DIR).join(' ');
+    throw new Error(
+      `Docker does not end ${services.join(', ')}; when it answers again, \`${byHand} stop ${services.join(' ')}\` does.`,
+    );
   }
 }
 
-/** Removes what compose started for this DATA_DIR, with its volumes. */
+/**
+ * Removes what compose started for this DATA_DIR, with its volumes. What an older version started is only ended, as
+ * nobody knows who else has data in its volumes; the next start has its own.
+ */
 export async function composeReset(settings: LocalSettings): Promise<void> {
-  if (composeNote(settings.DATA_DIR).length === 0) return;
-  const [command, ...first] = (await findCompose()) ?? [];
-  const env = { ...process.env, ...composeEnv(settings) };
-  if (!command || (await run(command, [...first, 'down', '-v'], { withinMs: DOWN_WITHIN_MS, env })) !== 0) {
+  const note = readNote(settings.DATA_DIR);
+  if (!note) return;
+  if (note.project === null) await composeStop(note.services, settings);
+  else if (!(await removeServices(note.project, note.services, settings))) {
     throw new Error(
-      'The data of the last start are in Docker volumes and Docker does not answer: start it, then reset.',
+      'The data of the last start are in Docker volumes and Docker does not remove them: see that it answers, then reset.',
     );
   }
-  rmSync(noteOf(settings.DATA_DIR), { force: true });
+  rmSync(noteOf(settings.DATA_DIR));
+}
+
+/** By name and not by `down -v`, which takes all of a project and, in older versions, knows no services. */
+async function removeServices(project: string, services: readonly ComposeService[], settings: LocalSettings) {
+  const how = { withinMs: DOWN_WITHIN_MS };
+  const compose = await findCompose();
+  if (!compose || (await runCompose(compose, ['rm', '-s', '-f', '-v', ...services], settings, how)) !== 0) return false;
+  const volumes = services.map((service) => `${project}_${service}-data`);
+  return (await run('docker', ['volume', 'rm', '-f', ...volumes], how)) === 0;
 }

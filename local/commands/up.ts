@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { bringUp } from '../bring-up.ts';
 import { type CommandScope, runCommand, say } from '../command.ts';
+import { sharesVolumes } from '../compose.ts';
 import { createQuota, followLog, isNoteworthy } from '../follow-log.ts';
 import { endAll, endLeftovers, occupy, removeData } from '../occupancy.ts';
 import { ownIdentity } from '../pid-file.ts';
@@ -35,7 +36,13 @@ function welcome(settings: LocalSettings, seconds: string): void {
 async function reset(settings: LocalSettings): Promise<void> {
   const ended = await endAll(settings);
   if (ended.length > 0) say(`Ended: ${ended.join(', ')}.`);
+  const shared = sharesVolumes(settings.DATA_DIR);
   await removeData(settings);
+  if (shared) {
+    say(
+      'Docker volumes of an older version stay, as others may use them; `docker compose down -v` removes them for all.',
+    );
+  }
   say(`The data in ${settings.DATA_DIR} are removed; what was not started by us keeps its own.`);
 }
 

@@ -178,7 +178,7 @@ test('a Docker engine whose pull fails is no obstacle: the servers are started w
   const fresh = temporaryDir();
   endWithProcess(fresh);
   const docker = join(fresh, 'docker');
-  writeFileSync(docker, '#!/bin/sh\ncase "$*" in "compose up"*) echo "pull access denied" >&2; exit 1;; esac\n', {
+  writeFileSync(docker, '#!/bin/sh\ncase "$*" in *" up "*) echo "pull access denied" >&2; exit 1;; esac\n', {
     mode: 0o755,
   });
   const changed = { DATA_DIR: fresh, PATH: `${fresh}:${process.env.PATH}` };
