@@ -33,15 +33,24 @@ export type Breaker = {
   waitMs(nowMs: number): number;
 };
 
-export function createBreaker({ failures, openMs, halfOpenProbes }: BreakerSettings): Breaker {
+/** @param onChange told once of each change: of half-open, which comes by the clock alone, when somebody asks next */
+export function createBreaker(
+  { failures, openMs, halfOpenProbes }: BreakerSettings,
+  onChange: (state: BreakerState) => void = () => undefined,
+): Breaker {
   let faultsInARow = 0;
   let probesInARow = 0;
   let lostAt = Number.NEGATIVE_INFINITY;
   let openedAt: number | null = null;
   let wasDown = false;
+  let told: BreakerState = 'closed';
   const state = (nowMs: number): BreakerState => {
-    if (openedAt === null) return 'closed';
-    return nowMs - openedAt >= openMs ? 'half_open' : 'open';
+    const now = openedAt === null ? 'closed' : nowMs - openedAt >= openMs ? 'half_open' : 'open';
+    if (now !== told) {
+      told = now;
+      onChange(now);
+    }
+    return now;
   };
   const restsUntil = (): number => (openedAt ?? Number.NEGATIVE_INFINITY) + openMs;
 
@@ -76,6 +85,7 @@ export function createBreaker({ failures, openMs, halfOpenProbes }: BreakerSetti
     record: (nowMs, linkFault, fault = {}) => {
       if (linkFault) recordFault(nowMs, fault);
       else recordAnswer(nowMs, fault.startedMs ?? nowMs);
+      state(nowMs);
     },
     linkMade: (nowMs) => {
       if (openedAt === null || !wasDown || state(nowMs) !== 'open') return;

@@ -64,6 +64,7 @@ export type ConnectorState = {
   ready: boolean;
   /** SMPP: one entry per bind. */
   binds: {
+    role: 'transceiver' | 'transmitter' | 'receiver';
     state: 'connecting' | 'bound' | 'waiting' | 'closed';
     inflight: number;
     reconnects: number;
@@ -103,7 +104,17 @@ export type Connector = {
   close(): Promise<void>;
 };
 
+/** `bind`: its place in the state's `binds`. `refused`: it could not be made; `reason` is an error's word, null for `made`. */
+export type LinkChange = {
+  bind: number;
+  role: ConnectorState['binds'][number]['role'];
+  state: 'made' | 'lost' | 'refused';
+  reason: string | null;
+};
+
 export type ConnectorEvents = {
+  /** SMPP: a bind's link was made, was lost, or could not be made; of the latter, each try. */
+  onLink?(change: LinkChange): void;
   /** Readiness or free slots came back: the pump may go on. */
   onReady(): void;
   /**

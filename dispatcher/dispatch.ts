@@ -7,6 +7,7 @@ import type { OperatorSettings, OperatorsFile } from '../shared/sms/operators.ts
 import { buildRoutes, operatorOf, type Routes } from '../shared/sms/routes.ts';
 import { LANES, type Lane } from '../shared/topics.ts';
 import { createBreaker } from './breaker.ts';
+import { breakerLog } from './change-log.ts';
 import type { Connector, ConnectorEvents, SubmitOutcome } from './connector.ts';
 import { createGiveWay } from './give-way.ts';
 import { createInside } from './inside.ts';
@@ -105,7 +106,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
   const openLine = (settings: OperatorSettings): Line => {
     const { name } = settings;
     const rate = createRate();
-    const breaker = createBreaker(settings.breaker);
+    const breaker = createBreaker(settings.breaker, breakerLog(log, name));
     const connector = deps.connect(settings, {
       onReady: () => pump?.wake(),
       onReceipt: (receipt) => deps.onReceipt(name, receipt),

@@ -8,48 +8,8 @@ import type { PortedEntry, PortedNumbers } from '../shared/ported.ts';
 import type { OperatorsFile } from '../shared/sms/operators.ts';
 import { parsePhone } from '../shared/sms/phone.ts';
 import type { Dispatch } from './dispatch.ts';
-import type { Line } from './line.ts';
+import { Operator, operatorAnswer, operatorExample } from './operator-answer.ts';
 import type { PublishReceipt } from './receipts.ts';
-
-const Operator = Type.Object({
-  name: Type.String(),
-  connector: Type.String(),
-  ready: Type.Boolean(),
-  breaker: oneOf(['closed', 'open', 'half_open']),
-  tps: Type.Integer({ description: 'pages a second over all dispatchers, by operator.json; 0 is unlimited' }),
-  rate: Type.Number({ description: 'pages a second that this process may send now, after throttling; 0 is unlimited' }),
-  window: Type.Object({ size: Type.Integer(), inflight: Type.Integer() }),
-  binds: Type.Array(
-    Type.Object({
-      state: Type.String(),
-      inflight: Type.Integer(),
-      reconnects: Type.Integer(),
-      last_error: Type.Union([Type.String(), Type.Null()]),
-    }),
-  ),
-  queued: Type.Object({ express: Type.Integer(), normal: Type.Integer(), bulk: Type.Integer() }),
-  claimed: Type.Integer(),
-  outcomes: Type.Record(Type.String(), Type.Integer()),
-});
-
-function operatorAnswer({ settings, pump, rate, breaker }: Line) {
-  const now = performance.now();
-  const link = pump.connector.state();
-  const { queued, claimed } = pump.state();
-  return {
-    name: settings.name,
-    connector: settings.connector,
-    ready: link.ready,
-    breaker: breaker.state(now),
-    tps: settings.tps,
-    rate: rate.perSecond(now),
-    window: { size: link.windowSize, inflight: link.inflight },
-    binds: link.binds.map(({ lastError, ...bind }) => ({ ...bind, last_error: lastError })),
-    queued,
-    claimed,
-    outcomes: { ...pump.counters },
-  };
-}
 
 const ReceiptBody = Type.Object(
   {
@@ -154,11 +114,12 @@ export type DispatcherDeps = {
 
 export function dispatcherDoor(options: DoorOptions, { dispatch, onReceipt, ported, operators }: DispatcherDeps) {
   return createDoor(options)
-    .get('/operators', () => ({ operators: dispatch.lines().map(operatorAnswer) }), {
+    .get('/operators', () => ({ operators: dispatch.lines().map((line) => operatorAnswer(line, performance.now())) }), {
       detail: documented('operators', "Each operator's state and counters", {
         200: {
           about: 'in the order of operator.json; counters since the start of this process',
           schema: Type.Object({ operators: Type.Array(Operator) }),
+          example: { operators: [operatorExample] },
         },
       }),
     })

@@ -13,6 +13,7 @@ import { openPorted } from '../shared/ported.ts';
 import { parseOperators } from '../shared/sms/operators.ts';
 import { watchFile } from '../shared/watched-file.ts';
 import { ACCESS } from './access.ts';
+import { linkLog } from './change-log.ts';
 import { type Config, settings } from './config.ts';
 import { connectOperator } from './connect.ts';
 import { type Dispatch, openDispatch } from './dispatch.ts';
@@ -57,7 +58,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
     {
       records,
       producer,
-      connect: connectOperator,
+      connect: (settings, events) => connectOperator(settings, { ...events, onLink: linkLog(log, settings.name) }),
       leases: openLeases(redis, log),
       ported,
       learnedForMs: config.PORTED_LEARNED_DAYS * 86_400_000,

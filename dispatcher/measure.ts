@@ -4,7 +4,8 @@ import { LANES, type Lane } from '../shared/topics.ts';
 import type { BreakerState } from './breaker.ts';
 import type { SubmitOutcome } from './connector.ts';
 import type { Dispatch } from './dispatch.ts';
-import type { Line } from './line.ts';
+import { isReceiving, type Line, rateNow } from './line.ts';
+import { linksAnswer } from './operator-answer.ts';
 
 const BREAKER: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };
 
@@ -42,16 +43,15 @@ export function measureLines(metrics: Metrics, { lines, othersShare }: Pick<Disp
   };
   level('breaker_state', '0 closed, 1 half-open, 2 open', ({ breaker }) => BREAKER[breaker.state(performance.now())]);
   level('ready_operators', '1 when it can be submitted to', ({ pump }) => (pump.connector.ready ? 1 : 0));
-  level(
-    'bound_binds',
-    'SMPP binds that are bound',
-    ({ pump }) => pump.connector.state().binds.filter(({ state }) => state === 'bound').length,
+  level('receiving_operators', '1 when its receipts can come', ({ pump }) =>
+    isReceiving(pump.connector.state()) ? 1 : 0,
   );
   level('window_slots', 'submits that may be in flight', ({ pump }) => pump.connector.windowSize);
   level('inflight_submits', 'submits in flight', ({ pump }) => pump.connector.state().inflight);
-  level('rate_per_second', 'submits a second after throttling; 0 is unlimited', ({ rate }) =>
-    rate.perSecond(performance.now()),
+  level('rate_per_second', 'pages a second that may go now, by tps and throttling; 0 is unlimited', (line) =>
+    rateNow(line, performance.now()),
   );
+  measureLinks(metrics, lines);
   metrics.gauge('others_share', 'part of their room that campaigns have beside express', [], (gauge) =>
     gauge.set(othersShare()),
   );
@@ -59,5 +59,28 @@ export function measureLines(metrics: Metrics, { lines, othersShare }: Pick<Disp
     gauge.reset();
     for (const { settings, pump } of lines())
       for (const lane of LANES) gauge.set({ operator: settings.name, lane }, pump.queued(lane));
+  });
+}
+
+/** SMPP: the binds and what came over them. */
+function measureLinks(metrics: Metrics, lines: Dispatch['lines']): void {
+  const binds = (noun: string, help: string, counts: (state: string) => boolean): void => {
+    metrics.gauge(noun, help, ['operator', 'role'], (gauge) => {
+      gauge.reset();
+      for (const { settings, pump } of lines())
+        for (const { role, state } of pump.connector.state().binds)
+          gauge.inc({ operator: settings.name, role }, counts(state) ? 1 : 0);
+    });
+  };
+  binds('binds', 'SMPP binds of operator.json', () => true);
+  binds('bound_binds', 'SMPP binds that are bound', (state) => state === 'bound');
+  const help = 'what came over SMPP links besides answers, and links lost; from 0 when an operator is set anew';
+  metrics.counter('link_events_total', help, ['operator', 'event'], (counter) => {
+    counter.reset();
+    for (const { settings, pump } of lines()) {
+      const { counters } = pump.connector.state();
+      for (const [event, count] of Object.entries(counters ? linksAnswer(counters) : {}))
+        counter.inc({ operator: settings.name, event }, count);
+    }
   });
 }

@@ -27,8 +27,23 @@ export function createMetrics(service: string) {
     },
   });
   return {
-    counter: <L extends string>(noun: string, help: string, labelNames: readonly L[] = []): Counter<L> =>
-      new Counter({ name: name(noun), help, labelNames: [...labelNames], registers: [registry] }),
+    counter: <L extends string>(
+      noun: string,
+      help: string,
+      labelNames: readonly L[] = [],
+      collect?: (counter: Counter<L>) => void,
+    ): Counter<L> => {
+      const counter: Counter<L> = new Counter({
+        name: name(noun),
+        help,
+        labelNames: [...labelNames],
+        registers: [registry],
+        collect() {
+          collect?.(counter);
+        },
+      });
+      return counter;
+    },
     gauge: <L extends string>(
       noun: string,
       help: string,

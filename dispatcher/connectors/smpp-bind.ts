@@ -5,6 +5,7 @@
 
 import type { SmppSettings } from '../../shared/sms/operator-smpp.ts';
 import type { OutcomeClass } from '../../shared/sms/operators.ts';
+import type { LinkChange } from '../connector.ts';
 import type { PartOutcome } from './smpp-outcome.ts';
 import { Command, type Header, submitSm, submitSmRespId } from './smpp-pdu.ts';
 import type { Carrier, SubmitPart } from './smpp-sending.ts';
@@ -20,7 +21,8 @@ export type BindEvents = {
   /** @param respond sends the answer, if the session still lives */
   onDeliver(frame: Buffer, sequence: number, respond: (frame: Buffer) => void): void;
   onLateAnswer(): void;
-  onLinkLost(): void;
+  /** Its link was made, was lost, or could not be made. */
+  onLink(state: LinkChange['state'], reason: string | null): void;
 };
 
 export type Bind = Carrier & {
@@ -118,7 +120,7 @@ export function createBind(
       attempts += 1;
       // Half of it is random: after an operator's restart its clients must not come back in step.
       retryAt = now + pauseMs * (0.5 + Math.random() / 2);
-      if (wasBound) events.onLinkLost();
+      events.onLink(wasBound ? 'lost' : 'refused', error);
     }
     for (const part of lost) {
       part.sending.settle(part, {
@@ -137,6 +139,7 @@ export function createBind(
       onBound: () => {
         boundAt = performance.now();
         lastError = null;
+        events.onLink('made', null);
         pump();
         events.onRoom();
       },

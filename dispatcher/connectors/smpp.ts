@@ -24,6 +24,7 @@ import { type Bind, type BindEvents, createBind } from './smpp-bind.ts';
 import { partsOf } from './smpp-parts.ts';
 import { deliverSmResp, readDeliverSm, type SubmitFields } from './smpp-pdu.ts';
 import { createSending } from './smpp-sending.ts';
+import type { Role } from './smpp-session.ts';
 import { ESME_RINVCMDLEN, ESME_RMSGQFUL, ESME_ROK, ESME_RSYSERR } from './statuses.ts';
 
 /** One timer for every timeout, pause and enquiry of the connector; each is late by at most this. */
@@ -72,20 +73,24 @@ export function createSmppConnector(
     });
   };
 
-  const bindEvents: BindEvents = {
+  const eventsOf = (bind: number, role: Role): BindEvents => ({
     onRoom: announce,
     onDeliver: (frame, sequence, respond) =>
       void answerDeliver(frame, (status) => respond(deliverSmResp(status, sequence))),
     onLateAnswer: () => void counters.lateAnswers++,
-    onLinkLost: () => void counters.linksLost++,
-  };
+    onLink: (state, reason) => {
+      if (state === 'lost') counters.linksLost += 1;
+      events.onLink?.({ bind, role, state, reason });
+    },
+  });
   const trusted = trustedAuthorities(settings);
-  const senderRole = settings.bind === 'transceiver' ? 'transceiver' : 'transmitter';
-  const senders = Array.from({ length: settings.binds }, () =>
-    createBind(settings, senderRole, settings.windowSize, trusted, bindEvents),
-  );
-  const receivers =
-    settings.bind === 'transceiver' ? [] : senders.map(() => createBind(settings, 'receiver', 0, trusted, bindEvents));
+  const makeBinds = (role: Role, first: number, slots: number): Bind[] =>
+    Array.from({ length: settings.binds }, (_, at) =>
+      createBind(settings, role, slots, trusted, eventsOf(first + at, role)),
+    );
+  const paired = settings.bind === 'transmitter_receiver';
+  const senders = makeBinds(paired ? 'transmitter' : 'transceiver', 0, settings.windowSize);
+  const receivers = paired ? makeBinds('receiver', settings.binds, 0) : [];
   const binds: readonly Bind[] = [...senders, ...receivers];
 
   /** The answer is the operator's leave to forget the receipt, so it waits until the receipt is kept here. */
@@ -219,7 +224,13 @@ export function createSmppConnector(
     state: () => ({
       connector: 'smpp',
       ready: !closed && senders.some(({ carries }) => carries),
-      binds: binds.map(({ state, inflight, reconnects, lastError }) => ({ state, inflight, reconnects, lastError })),
+      binds: binds.map(({ role, state, inflight, reconnects, lastError }) => ({
+        role,
+        state,
+        inflight,
+        reconnects,
+        lastError,
+      })),
       inflight: senders.reduce((sum, bind) => sum + bind.inflight, 0),
       windowSize,
       counters: { ...counters },

@@ -50,6 +50,16 @@ test('an SMPP operator that refuses connections opens its breaker; without a fal
   stack.simulator.dials('mci', { accept_connections: true });
   expect(await ended(stack, 'waits', 300)).toEqual({ sent: 300 });
   await breakerIs(stack, 'MCI', 'closed');
+  const told = () => stack.logs('dispatcher').filter(({ operator }) => operator === 'MCI');
+  await until('the log has said all of it', () => told().some(({ event }) => event === 'breaker_closed'));
+  expect(new Set(told().map(({ event }) => event))).toEqual(
+    new Set(['link_made', 'link_lost', 'link_refused', 'breaker_open', 'breaker_half_open', 'breaker_closed']),
+  );
+  expect(told().find(({ event }) => event === 'link_refused')).toMatchObject({
+    bind: 0,
+    role: 'transceiver',
+    reason: expect.any(String),
+  });
   const items = await itemsOf(stack, 'waits');
   expect(items.filter(({ attempts, flags }) => attempts !== 1 || flags.length > 0)).toEqual([]);
   await assertSettled(stack, 'waits', priceOf(waiting));

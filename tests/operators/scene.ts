@@ -116,7 +116,7 @@ export type OperatorState = {
   tps: number;
   rate: number;
   window: { size: number; inflight: number };
-  binds: { state: string; inflight: number; reconnects: number; last_error: string | null }[];
+  binds: { role: string; state: string; inflight: number; reconnects: number; last_error: string | null }[];
   queued: Record<'express' | 'normal' | 'bulk', number>;
   claimed: number;
   outcomes: Record<string, number>;

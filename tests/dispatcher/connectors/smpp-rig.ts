@@ -1,5 +1,5 @@
 /** A connector, its events and its end, for the SMPP tests. */
-import type { Connector, OperatorReceipt, Submission } from '../../../dispatcher/connector.ts';
+import type { Connector, LinkChange, OperatorReceipt, Submission } from '../../../dispatcher/connector.ts';
 import { createSmppConnector } from '../../../dispatcher/connectors/smpp.ts';
 import type { SmppSettings } from '../../../shared/sms/operators.ts';
 import { until } from './fake-http-operator.ts';
@@ -19,10 +19,12 @@ export function createRig(
   port: number,
   over: Partial<SmppSettings> = {},
   onReceipt?: (receipt: OperatorReceipt) => void | Promise<void>,
+  onLink: (change: LinkChange) => void = () => undefined,
 ): Rig {
   const receipts: OperatorReceipt[] = [];
   let readyCalls = 0;
   const connector = createSmppConnector('MCI', smppSettings({ port, ...QUICK, ...over }), {
+    onLink,
     onReady: () => void readyCalls++,
     onReceipt: (receipt) => {
       receipts.push(receipt);

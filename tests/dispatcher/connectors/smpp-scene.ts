@@ -1,7 +1,7 @@
 /** What an SMPP test opens is closed after it, the last first; and the outcomes that most of them expect. */
 import { afterEach } from 'bun:test';
 import type { Pdu } from 'smpp';
-import type { OperatorReceipt } from '../../../dispatcher/connector.ts';
+import type { LinkChange, OperatorReceipt } from '../../../dispatcher/connector.ts';
 import type { SmppSettings } from '../../../shared/sms/operators.ts';
 import { type SimulatorConfig, start } from '../../../simulator/index.ts';
 import { type FakeLink, type FakeSmsc, fakeSmsc } from './fake-smsc.ts';
@@ -30,8 +30,9 @@ export function rigAt(
   port: number,
   over: Partial<SmppSettings> = {},
   onReceipt?: (receipt: OperatorReceipt) => void | Promise<void>,
+  onLink?: (change: LinkChange) => void,
 ): Rig {
-  const rig = createRig(port, over, onReceipt);
+  const rig = createRig(port, over, onReceipt, onLink);
   closeAfter(() => rig.connector.close());
   return rig;
 }
