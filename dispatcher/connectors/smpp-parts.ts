@@ -116,11 +116,18 @@ function splitWide(text: string, encoding: 'gsm7' | 'ucs2'): string[] {
   return parts;
 }
 
-function sourceOf(from: string, settings: SmppSettings): Address {
+function sourceOf(sender: string, settings: SmppSettings): Address {
+  const from = lineOf(sender, settings.sourceAddress);
   const { ton, npi } = addressOf(from);
   const digits = from.startsWith('+') ? from.slice(1) : from;
   if (!ADDRESS.test(digits)) throw new RangeError('the sender is no address');
   return { ton: settings.sourceTon ?? ton, npi: settings.sourceNpi ?? npi, digits };
+}
+
+/** Another operator may know an account by another line: a message that it carries for its own one is from there. */
+function lineOf(sender: string, lines: SmppSettings['sourceAddress']): string {
+  if (typeof lines === 'string') return lines;
+  return (Object.hasOwn(lines, sender) ? lines[sender] : undefined) ?? sender;
 }
 
 function destinationOf(to: string, { destTon, destNpi, destFormat }: SmppSettings): Address {

@@ -4,6 +4,7 @@ import {
   byLane,
   choice,
   type Env,
+  entriesOf,
   fieldsOf,
   integer,
   type Place,
@@ -13,6 +14,7 @@ import {
   text,
 } from './fields.ts';
 import type { StatusOverrides } from './operator-status.ts';
+import { SENDER } from './sender.ts';
 
 /** How an operator writes its message ids: `as_is` compares them as texts, the others as numbers. */
 export type IdForm = 'as_is' | 'hex' | 'decimal';
@@ -40,7 +42,9 @@ export type SmppSettings = {
   /** Unanswered submits per bind. */
   windowSize: number;
   tls: SmppTls | null;
-  /** Null: by the form of the sender (`addressOf`). */
+  /** The line that every message is from, or by the message's sender; who is not there is its own. */
+  sourceAddress: string | Readonly<Record<string, string>>;
+  /** Null: by the form of the address (`addressOf`). */
   sourceTon: number | null;
   sourceNpi: number | null;
   destTon: number;
@@ -102,6 +106,7 @@ export const smppSettings =
       binds: fields.read('binds', integer(1, 32), 1),
       windowSize: fields.read('window', integer(1, 1_000), 100),
       tls: fields.read('tls', smppTls, null),
+      sourceAddress: fields.read<SmppSettings['sourceAddress']>('source_address', sourceAddress, {}),
       sourceTon: fields.read('source_ton', orAuto(TON), null),
       sourceNpi: fields.read('source_npi', orAuto(NPI), null),
       destTon: fields.read('dest_ton', TON, 1),
@@ -127,6 +132,24 @@ export const smppSettings =
 
 const NO_VALIDITY: ByLane<number> = { express: 0, normal: 0 };
 const PRIORITY: ByLane<number> = { express: 1, normal: 0 };
+
+const ADDRESSES_MAX = 10_000;
+
+/** One sender for all, or sender of the message → sender at this operator. */
+const sourceAddress: Rule<SmppSettings['sourceAddress']> = (value, place) => {
+  if (typeof value === 'string') return SENDER(value, place);
+  if (typeof value !== 'object' || value === null) return place.refuse('must be a sender, or an object of them');
+  const entries = entriesOf(value, place);
+  if (!entries) return undefined;
+  if (entries.length > ADDRESSES_MAX) return place.refuse(`must have at most ${ADDRESSES_MAX} entries`);
+  const addresses: Record<string, string> = {};
+  for (const [sender, written] of entries) {
+    const at = place.inside(sender);
+    const address = SENDER(sender, at) && SENDER(written, at);
+    if (address !== undefined) addresses[sender] = address;
+  }
+  return addresses;
+};
 
 /** `true`, `false`, or what a private authority or another name needs. The certificate is always checked. */
 const smppTls: Rule<SmppTls | null> = (value, place) => {

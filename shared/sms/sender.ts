@@ -23,7 +23,8 @@ export function isSender(value: string): boolean {
   return NUMERIC.test(value) || ALPHANUMERIC.test(value);
 }
 
-const SENDER: Rule<string> = (value, place) =>
+/** A sender, or the line that stands for it at an operator. */
+export const SENDER: Rule<string> = (value, place) =>
   typeof value === 'string' && isSender(value)
     ? value
     : place.refuse('must be 3 to 15 digits, with a + before them if wanted, or 1 to 11 letters and digits');

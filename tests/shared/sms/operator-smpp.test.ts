@@ -24,7 +24,14 @@ describe('what is read', () => {
     });
   });
 
-  test('a source address by the form of the sender, or fixed', () => {
+  test('a sender at the operator: one for all, or by the sender of the message', () => {
+    expect(smpp({}).sourceAddress).toEqual({});
+    expect(smpp({ source_address: '982000' }).sourceAddress).toBe('982000');
+    const lines = { Acme: '+982000', '983000': 'Acme', constructor: '982000' };
+    expect(smpp({ source_address: lines }).sourceAddress).toEqual(lines);
+  });
+
+  test('type and plan of the source address by its form, or fixed', () => {
     expect(smpp({ source_ton: 'auto', source_npi: 'auto' })).toMatchObject({ sourceTon: null, sourceNpi: null });
     expect(smpp({ source_ton: 3, source_npi: 0 })).toMatchObject({ sourceTon: 3, sourceNpi: 0 });
   });
@@ -60,6 +67,8 @@ describe('what is read', () => {
 
 const IDS = 'receipt_id: name the form of both, or of neither: a text and a number are never the same id';
 
+const SENDER = 'must be 3 to 15 digits, with a + before them if wanted, or 1 to 11 letters and digits';
+
 describe('what is refused', () => {
   for (const [changed, problem] of [
     [{ host: '' }, 'host: must be a host name or an address'],
@@ -81,6 +90,14 @@ describe('what is refused', () => {
     [{ tls: { ca_file: 'ca.pem' } }, 'tls.ca_file: must be an absolute path'],
     [{ tls: { server_name: '' } }, 'tls.server_name: must be a host name or an address'],
     [{ tls: { insecure: true } }, 'tls.insecure: unknown setting'],
+    [{ source_address: '' }, `source_address: ${SENDER}`],
+    [{ source_address: '1'.repeat(16) }, `source_address: ${SENDER}`],
+    [{ source_address: 'Twelve123456' }, `source_address: ${SENDER}`],
+    [{ source_address: 982000 }, 'source_address: must be a sender, or an object of them'],
+    [{ source_address: ['982000'] }, 'source_address: must be an object'],
+    [{ source_address: { Acme: 982000 } }, `source_address.Acme: ${SENDER}`],
+    [{ source_address: { Acme: 'فروشگاه' } }, `source_address.Acme: ${SENDER}`],
+    [{ source_address: { 'the shop': '982000' } }, `source_address."the shop": ${SENDER}`],
     [{ source_ton: 7 }, 'source_ton: must be a whole number from 0 to 6'],
     [{ source_npi: 19 }, 'source_npi: must be a whole number from 0 to 18'],
     [{ dest_ton: 'auto' }, 'dest_ton: must be a whole number from 0 to 6'],

@@ -47,6 +47,7 @@ describe('what a file may leave out', () => {
       binds: 1,
       windowSize: 100,
       tls: null,
+      sourceAddress: {},
       sourceTon: null,
       sourceNpi: null,
       destTon: 1,
