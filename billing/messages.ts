@@ -87,11 +87,12 @@ function checkHold(groups: readonly HoldGroup[]): void {
 export function holdArgs(produced: readonly Ref[], groups: readonly HoldGroup[]): [json: string, events: Buffer] {
   const events: Uint8Array[] = [];
   let end = 0;
-  const asked = groups.map(({ user_id, idempotency_key, body_hash, batch_id, items }) => [
+  const asked = groups.map(({ user_id, idempotency_key, body_hash, batch_id, refused, items }) => [
     user_id,
     idempotency_key,
     body_hash,
     batch_id,
+    refused,
     items.map(({ message_id, price, valid_until, event, answer }) => {
       const first = end + 1;
       events.push(event);
@@ -141,17 +142,24 @@ export async function hold({ scripts, refusal }: MessageDeps, request: HoldReque
 
 type HoldAnswer =
   | [outcome: typeof HoldOutcome.HELD, open: number, ...codes: number[]]
-  | [outcome: typeof HoldOutcome.REPLAYED, batchId: string, ...answers: string[]]
+  | [outcome: typeof HoldOutcome.REPLAYED, batchId: string, refused: string, ...answers: string[]]
   | [outcome: typeof HoldOutcome.CONFLICT];
 
 /** Of an outcome that says all there is to say. */
-const plainReply = (outcome: number): HoldGroupReply => ({ outcome, codes: [], answers: [], batch_id: '', open: 0 });
+const plainReply = (outcome: number): HoldGroupReply => ({
+  outcome,
+  codes: [],
+  answers: [],
+  batch_id: '',
+  open: 0,
+  refused: '',
+});
 
 function holdReply(answer: HoldAnswer): HoldGroupReply {
   const plain = plainReply(answer[0]);
   if (answer[0] === HoldOutcome.HELD) return { ...plain, open: answer[1], codes: answer.slice(2) as number[] };
   if (answer[0] === HoldOutcome.REPLAYED)
-    return { ...plain, batch_id: answer[1], answers: answer.slice(2) as string[] };
+    return { ...plain, batch_id: answer[1], refused: answer[2], answers: answer.slice(3) as string[] };
   return plain;
 }
 

@@ -1,7 +1,7 @@
-/** Accepting messages: checked, priced, held and durable before the client is told; produced right after. */
+/** Accepting a message: checked, priced, held and durable before the client is told; produced right after. */
 import { createHash } from 'node:crypto';
 import { HoldCode, type HoldGroup, type HoldGroupReply, HoldOutcome } from '../shared/billing.ts';
-import { AppError, type ErrorCode, toAppError } from '../shared/error.ts';
+import { AppError, toAppError } from '../shared/error.ts';
 import type { MessageEvent } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import { newId } from '../shared/id.ts';
@@ -51,7 +51,7 @@ function chooseLane(deps: AcceptDeps, event: MessageEvent, ahead: number): void 
   if (backlog >= deps.overflowAfter(event.operator)) event.lane = 'bulk';
 }
 
-function rememberBacklog({ backlog }: AcceptDeps, userId: string, open: number): void {
+export function rememberBacklog({ backlog }: AcceptDeps, userId: string, open: number): void {
   backlog.delete(userId);
   backlog.set(userId, open);
   if (backlog.size > BACKLOG_ACCOUNTS_MAX) backlog.delete(backlog.keys().next().value as string);
@@ -59,23 +59,50 @@ function rememberBacklog({ backlog }: AcceptDeps, userId: string, open: number):
 
 const hashOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('base64url');
 
-async function holdGroup(deps: AcceptDeps, group: HoldGroup, express: boolean): Promise<HoldGroupReply> {
-  const count = group.items.length;
+/**
+ * Throws `unavailable`, `idempotency_conflict`, or `outcome_unknown` with the id to look it up by.
+ * @param group without items it asks for the key's first answers, and nothing is held
+ */
+export async function holdGroup(deps: AcceptDeps, group: HoldGroup, express: boolean): Promise<HoldGroupReply> {
+  const count = group.items.length || 1;
   if (deps.inflight.messages + count > deps.inflightMax) {
     throw new AppError('unavailable', 'Too many requests are on their way at the moment; nothing was charged.');
   }
   deps.inflight.messages += count;
   try {
-    return await deps.holds.hold(group, express);
+    const reply = await deps.holds.hold(group, express);
+    if (reply.outcome !== HoldOutcome.CONFLICT) return reply;
+  } catch (thrown) {
+    throw lostAnswer(toAppError(thrown), group);
   } finally {
     deps.inflight.messages -= count;
   }
+  throw new AppError('idempotency_conflict', `This key was used with another ${nameOf(group)}.`);
+}
+
+const nameOf = ({ batch_id }: HoldGroup): string => (batch_id === '' ? 'message' : 'batch');
+
+function lostAnswer(error: AppError, group: HoldGroup): AppError {
+  const [item] = group.items;
+  if (error.code !== 'outcome_unknown') return error;
+  if (item === undefined)
+    return new AppError('unavailable', 'The balances did not answer in time; this request charged nothing.', {
+      cause: error,
+    });
+  return new AppError(
+    'outcome_unknown',
+    `The ${nameOf(group)} may have been accepted: look it up by its id, or repeat with the same Idempotency-Key.`,
+    {
+      cause: error,
+      extra: group.batch_id === '' ? { message_id: item.message_id } : { batch_id: group.batch_id },
+    },
+  );
 }
 
 /** `value`: the event as it goes to Redis and to Kafka, made into bytes once. */
-type Prepared = { event: MessageEvent; value: Buffer; answer: Accepted };
+export type Prepared = { event: MessageEvent; value: Buffer; answer: Accepted };
 
-function prepare(
+export function prepare(
   deps: AcceptDeps,
   userId: string,
   item: SendItem,
@@ -89,17 +116,23 @@ function prepare(
   return { event, value: Buffer.from(JSON.stringify(event)), answer: answerOf(event) };
 }
 
-const groupOf = (
+/**
+ * @param body what the key stands for
+ * @param refused of a keyed batch, what its answer has beside the items'
+ */
+export const groupOf = (
   userId: string,
   key: string,
-  hash: string,
-  batchId: string,
+  body: unknown,
   prepared: readonly Prepared[],
+  batchId = '',
+  refused = '',
 ): HoldGroup => ({
   user_id: userId,
   idempotency_key: key,
-  body_hash: hash,
+  body_hash: key === '' ? '' : hashOf(body),
   batch_id: batchId,
+  refused,
   items: prepared.map(({ event, value, answer }) => ({
     message_id: event.id,
     price: String(event.price),
@@ -109,10 +142,12 @@ const groupOf = (
   })),
 });
 
-const refusalOf = (code: number): AppError =>
+export const refusalOf = (code: number): AppError =>
   code === HoldCode.INSUFFICIENT
     ? new AppError('insufficient_balance', 'The balance does not cover the price of this message.')
     : new AppError('unavailable', 'It took too long to reach the balances; nothing was charged.');
+
+const isReplayed = ({ outcome }: HoldGroupReply): boolean => outcome === HoldOutcome.REPLAYED;
 
 /** Accepts one message. Throws what the client is told; `outcome_unknown` carries the message_id. */
 export async function accept(
@@ -121,24 +156,18 @@ export async function accept(
   item: SendItem,
   key: string,
 ): Promise<{ answer: Accepted; replayed: boolean }> {
-  const prepared = prepare(deps, userId, item, Date.now(), 0);
+  let prepared: Prepared;
+  try {
+    prepared = prepare(deps, userId, item, Date.now(), 0);
+  } catch (thrown) {
+    // The rules may have taken it when the key was first used.
+    const known = key === '' ? null : await holdGroup(deps, groupOf(userId, key, item, []), item.type === 'express');
+    if (known === null || !isReplayed(known)) throw thrown;
+    return { answer: JSON.parse(known.answers[0] as string), replayed: true };
+  }
   const { event, value, answer } = prepared;
-  const group = groupOf(userId, key, key === '' ? '' : hashOf(item), '', [prepared]);
-  const reply = await holdGroup(deps, group, event.type === 'express').catch((thrown) => {
-    const error = toAppError(thrown);
-    if (error.code !== 'outcome_unknown') throw error;
-    throw new AppError(
-      'outcome_unknown',
-      'The message may have been accepted: look it up by its id, or repeat with the same Idempotency-Key.',
-      {
-        cause: error,
-        extra: { message_id: event.id },
-      },
-    );
-  });
-  if (reply.outcome === HoldOutcome.CONFLICT)
-    throw new AppError('idempotency_conflict', 'This key was used with another message.');
-  if (reply.outcome === HoldOutcome.REPLAYED) {
+  const reply = await holdGroup(deps, groupOf(userId, key, item, [prepared]), event.type === 'express');
+  if (isReplayed(reply)) {
     const first = JSON.parse(reply.answers[0] as string) as Accepted;
     // Our own repeated call meets its own key: that is no replay, and its message still has to be produced.
     if (first.message_id !== event.id) return { answer: first, replayed: true };
@@ -150,101 +179,4 @@ export async function accept(
   failpoint('gateway.after_hold');
   deps.production.produce(event, value);
   return { answer, replayed: false };
-}
-
-export type ItemResult =
-  | Accepted
-  | { error: { code: ErrorCode; detail: string; errors?: { field: string; detail: string }[] } };
-export type BatchAnswer = { batch_id: string; accepted: number; refused: number; results: ItemResult[] };
-
-const asResult = (error: AppError): ItemResult => ({
-  error: { code: error.code, detail: error.message, ...(error.fields.length > 0 ? { errors: [...error.fields] } : {}) },
-});
-
-/** Like newId's order, each of a batch's messages is composed on its own: what one is refused for is not another's trouble. */
-function prepareAll(
-  deps: AcceptDeps,
-  userId: string,
-  items: readonly unknown[],
-  check: (item: unknown) => SendItem,
-  batchId: string,
-) {
-  const nowMs = Date.now();
-  let ahead = 0;
-  return items.map((item): Prepared | AppError => {
-    try {
-      const prepared = prepare(deps, userId, check(item), nowMs, ahead, batchId);
-      ahead += 1;
-      return prepared;
-    } catch (thrown) {
-      const error = toAppError(thrown);
-      if (error.code === 'internal') throw error;
-      return error;
-    }
-  });
-}
-
-/**
- * Accepts up to 1,000 messages of one account in one hold; each has its own result, in order.
- * @param check answers a message that fits the schema, or throws `invalid_request`
- */
-export async function acceptBatch(
-  deps: AcceptDeps,
-  userId: string,
-  items: readonly unknown[],
-  key: string,
-  check: (item: unknown) => SendItem,
-): Promise<{ answer: BatchAnswer; replayed: boolean }> {
-  const batchId = newId();
-  const composed = prepareAll(deps, userId, items, check, batchId);
-  const prepared = composed.filter((entry): entry is Prepared => !(entry instanceof AppError));
-  let reply: HoldGroupReply | null = null;
-  if (prepared.length > 0) {
-    reply = await holdGroup(
-      deps,
-      groupOf(userId, key, key === '' ? '' : hashOf(items), batchId, prepared),
-      false,
-    ).catch((thrown) => {
-      const error = toAppError(thrown);
-      if (error.code !== 'outcome_unknown') throw error;
-      throw new AppError(
-        'outcome_unknown',
-        'The batch may have been accepted: look it up by its id, or repeat with the same Idempotency-Key.',
-        {
-          cause: error,
-          extra: { batch_id: batchId },
-        },
-      );
-    });
-    if (reply.outcome === HoldOutcome.CONFLICT)
-      throw new AppError('idempotency_conflict', 'This key was used with another batch.');
-  }
-  const replayed = reply?.outcome === HoldOutcome.REPLAYED && reply.batch_id !== batchId;
-  const own = reply?.outcome === HoldOutcome.REPLAYED && !replayed;
-  let place = 0;
-  const results = composed.map((entry): ItemResult => {
-    if (entry instanceof AppError) return asResult(entry);
-    const i = place++;
-    if (reply?.outcome === HoldOutcome.REPLAYED) {
-      const first = reply.answers[i] as string;
-      if (first === '') return asResult(refusalOf(HoldCode.INSUFFICIENT));
-      if (own) deps.production.produce(entry.event, entry.value);
-      return JSON.parse(first) as Accepted;
-    }
-    const code = reply?.codes[i] as number;
-    if (code !== HoldCode.OK) return asResult(refusalOf(code));
-    deps.production.produce(entry.event, entry.value);
-    return entry.answer;
-  });
-  if (reply && reply.open > 0) rememberBacklog(deps, userId, reply.open);
-  const accepted = results.filter((result) => 'message_id' in result).length;
-  return {
-    answer: {
-      batch_id: replayed ? (reply?.batch_id as string) : batchId,
-      accepted,
-      refused: results.length - accepted,
-      results,
-    },
-    replayed,
-  };
 }

@@ -75,7 +75,7 @@ export function openHolds(billing: BillingClient, log: Log): Holds {
     timer ??= setTimeout(() => void flush(), FLUSH_AFTER_MS);
   };
 
-  const lane = { batchMax: BATCH_MAX, weigh: ({ items }: HoldGroup) => items.length, inflightMax: INFLIGHT_MAX };
+  const lane = { batchMax: BATCH_MAX, weigh: ({ items }: HoldGroup) => items.length || 1, inflightMax: INFLIGHT_MAX };
   const holdNormal = coalesce(callCarrying, lane);
   // A queue of its own, and nothing rides along: a one-time password stands behind no campaign that waits for its calls, nor waits
   // for what it carries and for every shard that this is of.

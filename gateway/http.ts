@@ -7,8 +7,9 @@ import type { BillingClient } from '../shared/grpc.ts';
 import { createDoor, type DoorOptions } from '../shared/http.ts';
 import { fromInt64 } from '../shared/money.ts';
 import { documented, idempotencyKeyOf, keyParameter, oneOf, Rials, UserId } from '../shared/openapi.ts';
-import { type AcceptDeps, accept, acceptBatch } from './accept.ts';
+import { type AcceptDeps, accept } from './accept.ts';
 import type { Admit } from './admission.ts';
+import { acceptBatch } from './batch.ts';
 import type { Gates } from './gate.ts';
 import { previewMessage, type SendItem } from './message.ts';
 

@@ -15,10 +15,18 @@ export type HoldGroup = {
   idempotency_key: string;
   body_hash: string;
   batch_id: string;
+  refused: string;
   items: HoldItem[];
 };
 export type HoldRequest = { groups: HoldGroup[]; produced: Ref[] };
-export type HoldGroupReply = { outcome: number; codes: number[]; answers: string[]; batch_id: string; open: number };
+export type HoldGroupReply = {
+  outcome: number;
+  codes: number[];
+  answers: string[];
+  batch_id: string;
+  open: number;
+  refused: string;
+};
 export type HoldReply = { groups: HoldGroupReply[] };
 export const HoldOutcome = { HELD: 0, REPLAYED: 1, CONFLICT: 2, OVERLOADED: 3 } as const;
 export const HoldCode = { OK: 0, INSUFFICIENT: 1, STALE: 2 } as const;

@@ -1,10 +1,11 @@
 -- Hold: moves prices from available to held and writes each message's record and outbox entry. Idempotent by message id.
 -- ARGV  { ids of messages that Kafka confirmed,
---         groups of { user, key, body hash, batch id, items of { id, price, valid until, first, last, answer } } }
+--         groups of { user, key, body hash, batch id, refused, items of { id, price, valid until, first, last, answer } } }
 --       the items' events, one behind the other: an item's are the bytes from `first` to `last`
--- answers  per group { 0, open, code... } held, { 1, batch id, answer... } replayed, { 2 } conflict
+-- answers  per group { 0, open, code... } held, { 1, batch id, refused, answer... } replayed, { 2 } conflict
 --   code 0 held, 1 insufficient, 2 stale id: too old, or from a clock that is ahead
---   a replay's answers are the first ones, '' where an item had been refused
+--   a replay's answers are the first ones, '' where an item had been refused; `refused` is what came with them
+--   a group without items asks whether its key is known, and leaves nothing
 local now = now_ms()
 local produced, groups = unpack(cjson.decode(ARGV[1]))
 local events = ARGV[2]
@@ -26,13 +27,13 @@ local function hold_item(user, a, item)
   return 0
 end
 
-local function hold(user, key, hash, batch, items)
+local function hold(user, key, hash, batch, refused, items)
   local known_key = key ~= '' and (tag .. ':k:' .. user .. ':' .. key) or nil
   local known = known_key and redis.call('GET', known_key)
   if known then
     local first = cjson.decode(known)
     if first.hash ~= hash then return { 2 } end
-    return { 1, first.batch, unpack(first.answers) }
+    return { 1, first.batch, first.refused, unpack(first.answers) }
   end
   local a = account_of(user)
   local reply, answers, accepted = { 0, 0 }, {}, 0
@@ -43,7 +44,8 @@ local function hold(user, key, hash, batch, items)
     if code == 0 then accepted = accepted + 1 end
   end
   if known_key and accepted > 0 then
-    redis.call('SET', known_key, cjson.encode({ hash = hash, batch = batch, answers = answers }), 'PX', KEY_TTL_MS)
+    local first = { hash = hash, batch = batch, refused = refused, answers = answers }
+    redis.call('SET', known_key, cjson.encode(first), 'PX', KEY_TTL_MS)
   end
   reply[2] = a.open
   return reply

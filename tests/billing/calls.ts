@@ -52,13 +52,14 @@ export const eventOf = (id: string, user: string, price: number, validUntil: num
 });
 
 export type Item = { id?: string; price: number; validMs?: number };
-export type Group = { user: string; items: Item[]; key?: string; hash?: string; batch?: string };
+export type Group = { user: string; items: Item[]; key?: string; hash?: string; batch?: string; refused?: string };
 
-const groupOf = ({ user, items, key = '', hash = '', batch = '' }: Group) => ({
+const groupOf = ({ user, items, key = '', hash = '', batch = '', refused = '' }: Group) => ({
   user_id: user,
   idempotency_key: key,
   body_hash: hash,
   batch_id: batch,
+  refused,
   items: items.map(({ id = newId(), price, validMs = 86_400_000 }) => {
     const validUntil = Date.now() + validMs;
     const event = Buffer.from(JSON.stringify(eventOf(id, user, price, validUntil)));

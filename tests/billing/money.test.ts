@@ -100,7 +100,7 @@ test("a caller's fault cannot make money: what is no id, price or instant refuse
   await billing.topUp('a', 100);
   const before = await dumpOf(own.redis);
   const item = { message_id: newId(), price: '10', valid_until: '1900000000000', event: Buffer.from('{}'), answer: '' };
-  const group = { user_id: 'a', idempotency_key: '', body_hash: '', batch_id: '', items: [item] };
+  const group = { user_id: 'a', idempotency_key: '', body_hash: '', batch_id: '', refused: '', items: [item] };
   const faults = [
     { items: [{ ...item, price: '-10' }] },
     { items: [{ ...item, price: '0' }] },

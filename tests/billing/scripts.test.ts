@@ -58,7 +58,8 @@ const group = fc.record({
   key: fc.constantFrom('', '', 'k0', 'k1'),
   hash: fc.constantFrom('h0', 'h1'),
   validMs: fc.constantFrom(2_000, 20_000, 86_400_000, 86_400_000),
-  items: fc.array(item, { minLength: 1, maxLength: 3 }),
+  /** None: the key alone is asked for. */
+  items: fc.array(item, { maxLength: 3 }),
 });
 const hold = fc.record({ do: kind('hold'), groups: fc.array(group, { minLength: 1, maxLength: 3 }) });
 /** Of a claim: what was said of an earlier or a later one may come now. */
@@ -156,7 +157,7 @@ async function takeHold(run: Run, s: Extract<Step, { do: 'hold' }>): Promise<voi
     }),
   }));
   const wanted = groups.map(({ user, key, hash, items }) => ({
-    ...{ user_id: user, idempotency_key: key, body_hash: hash, batch_id: 'batch' },
+    ...{ user_id: user, idempotency_key: key, body_hash: hash, batch_id: 'batch', refused: 'refused' },
     items: items.map(({ id, price, validUntil }) => ({
       ...{ message_id: id, price: String(price), valid_until: String(validUntil) },
       ...{ event: Buffer.from(`{"id":"${id}"}`), answer: `answer ${id}` },
@@ -165,13 +166,13 @@ async function takeHold(run: Run, s: Extract<Step, { do: 'hold' }>): Promise<voi
   const replies = answersOf<Answer>(await scripts.hold(TAG, ...holdArgs([], wanted)));
   const expected = groups.map(({ user, key, hash, items }) => {
     const [outcome, codes] = model.hold(world, user, key, hash, items);
-    if (outcome === 1) return [1, 'batch', ...codes.map((code) => code === 0)];
+    if (outcome === 1) return [1, 'batch', 'refused', ...codes.map((code) => code === 0)];
     return outcome === 0 ? [0, world.accounts.get(user)?.open ?? 0, ...codes] : [2];
   });
   for (const id of world.messages.keys()) if (!ids.includes(id)) ids.push(id);
   const told = replies.map((answer) => {
-    const [outcome, batch, ...answers] = answer;
-    return outcome === 1 ? [outcome, batch, ...answers.map((text) => text !== '')] : answer;
+    const [outcome, batch, refused, ...answers] = answer;
+    return outcome === 1 ? [outcome, batch, refused, ...answers.map((text) => text !== '')] : answer;
   });
   expect(told as unknown).toEqual(expected);
 }

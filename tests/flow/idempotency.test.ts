@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import type { Accepted } from '../support/api.ts';
 import { newPhone } from '../support/phones.ts';
+import { until } from '../support/poll.ts';
 import { assertSettled } from '../support/settled.ts';
 import { useStack } from '../support/use-stack.ts';
 
@@ -101,4 +102,63 @@ test('a top-up repeated with its key counts once, and another amount under that 
   expect((await charge(6_000)).status).toBe(409);
   const audit = await assertSettled(stack, 'key-7', 0);
   expect(audit.redis.topped_up).toBe(5_000);
+});
+
+/** Waits until the gateway has these operators in force, by what it says of a number. */
+async function routes(phone: string, carried: boolean): Promise<void> {
+  await until(`${phone} is ${carried ? '' : 'not '}carried`, async () => {
+    const { status } = await stack.call('gateway', 'POST', '/preview', { json: { text: 'a', phone } });
+    return (status === 200) === carried;
+  });
+}
+
+test('rules that change between a request and its repetition change nothing of the answer, and send nothing', async () => {
+  await stack.charge('key-8', 100_000);
+  const good = stack.operators;
+  const going = newPhone('920');
+  const coming = newPhone('940');
+  const messages = [going, coming, newPhone('912'), '0940', newPhone('935')].map((phone) => ({ phone, text: phone }));
+  const lone = { phone: going, user_id: 'key-8', text: 'alone' };
+  const batch = () => stack.tryBatch('key-8', messages, 'b');
+  const [first, alone] = [await batch(), await stack.trySend(lone, 's')];
+  const onlyGoing = () => stack.tryBatch('key-8', [messages[0]], 'o');
+  const whole = await onlyGoing();
+  const sent = [...first.json.results, ...whole.json.results, alone.json].filter((one) => 'message_id' in one);
+  expect(sent).toHaveLength(5);
+  for (const { message_id } of sent) await stack.final(message_id);
+
+  const { Rightel, MTN, ...others } = good.operators;
+  if (!Rightel || !MTN) throw new Error('the operators have other names');
+  const moved = {
+    ...others,
+    Rightel: { ...Rightel, prefixes: Rightel.prefixes.filter((prefix) => !prefix.startsWith('920')) },
+    MTN: { ...MTN, prefixes: [...MTN.prefixes, '940'] },
+  };
+  stack.writeOperators({ ...good, operators: moved });
+  try {
+    await Promise.all([routes(going, false), routes(coming, true)]);
+    for (const [was, again] of [
+      [first, await batch()],
+      [alone, await stack.trySend(lone, 's')],
+      [whole, await onlyGoing()],
+    ] as const) {
+      expect([again.status, replayed(again.headers)]).toEqual([202, 'true']);
+      expect<unknown>(again.json).toEqual(was.json);
+    }
+    // A key is known by its body, also where today's rules refuse all of it.
+    expect((await stack.trySend({ ...lone, text: 'other' }, 's')).status).toBe(409);
+    expect((await stack.tryBatch('key-8', [messages[0], messages[0]], 'o')).status).toBe(409);
+    // And one that is not known is refused as without it, and not kept.
+    expect((await stack.trySend(lone, 'new')).json.code).toBe('no_route');
+    expect((await stack.tryBatch('key-8', [messages[0]], 'fresh')).json).toMatchObject({ accepted: 0, refused: 1 });
+  } finally {
+    stack.writeOperators(good);
+  }
+  await routes(going, true);
+  const later = await stack.trySend(lone, 'new');
+  expect([later.status, replayed(later.headers)]).toEqual([202, null]);
+  await stack.final(later.json.message_id);
+  const paid = [...sent, later.json].reduce((sum, { price }) => sum + price, 0);
+  await assertSettled(stack, 'key-8', paid);
+  expect((await stack.report('key-8')).items).toHaveLength(6);
 });

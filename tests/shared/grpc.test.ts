@@ -141,7 +141,7 @@ test("a refusal keeps its meaning: unavailable is unavailable, a caller's fault 
 test('a batch of a thousand long messages passes, with 64-bit amounts as they were', async () => {
   let got: HoldRequest = EMPTY;
   const reply: HoldReply = {
-    groups: [{ outcome: 1, codes: [0, 1, 2], answers: ['ا', ''], batch_id: 'b', open: 4_000_000_000 }],
+    groups: [{ outcome: 1, codes: [0, 1, 2], answers: ['ا', ''], batch_id: 'b', open: 4_000_000_000, refused: 'پ' }],
   };
   const { port } = await serve({
     Hold: async (request) => {
@@ -156,7 +156,14 @@ test('a batch of a thousand long messages passes, with 64-bit amounts as they we
     event: Buffer.from('پ'.repeat(3_000)),
     answer: '',
   };
-  const group = { user_id: 'a', idempotency_key: 'k', body_hash: 'h', batch_id: '', items: Array(1_000).fill(item) };
+  const group = {
+    user_id: 'a',
+    idempotency_key: 'k',
+    body_hash: 'h',
+    batch_id: '',
+    refused: '',
+    items: Array(1_000).fill(item),
+  };
   const answer = await client(port).call(
     'Hold',
     { groups: [group], produced: [{ user_id: 'a', message_id: 'm' }] },

@@ -1,5 +1,6 @@
 /** The clients of a history: they top up and send, alone or in batches, with a key or without, and try again when they must. */
-import { accept, acceptBatch, type ItemResult } from '../../gateway/accept.ts';
+import { accept } from '../../gateway/accept.ts';
+import { acceptBatch, type ItemResult } from '../../gateway/batch.ts';
 import type { SendItem } from '../../gateway/message.ts';
 import { toAppError } from '../../shared/error.ts';
 import { after, WORLD } from './clock.ts';

@@ -93,7 +93,7 @@ const confirmed = (random: Random, world: World) => some(random, 2, () => [idIn(
 function holdArgs(random: Random, world: World): [json: string, events: Buffer] {
   let events = Buffer.alloc(0);
   const groups = some(random, 2, () => {
-    const items = Array.from({ length: random.between(1, 3) }, () => {
+    const items = Array.from({ length: random.between(0, 3) }, () => {
       const again = random.chance(0.1) && world.ids.length > 0;
       const id = again
         ? random.pick(world.ids)
@@ -104,7 +104,14 @@ function holdArgs(random: Random, world: World): [json: string, events: Buffer] 
       events = Buffer.concat([events, Buffer.from(`{"id":"${id}","text":"سلام"}`)]);
       return [id, random.between(1, 60), validUntil, first, events.length, `{"message_id":"${id}"}`];
     });
-    return [random.pick(['u1', 'u2']), random.pick(['', 'k1', 'k2']), random.pick(['h1', 'h2']), 'batch', items];
+    return [
+      random.pick(['u1', 'u2']),
+      random.pick(['', 'k1', 'k2']),
+      random.pick(['h1', 'h2']),
+      'batch',
+      'refused',
+      items,
+    ];
   });
   return [JSON.stringify([some(random, 2, () => idIn(random, world)), groups]), events];
 }
