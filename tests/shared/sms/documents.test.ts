@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseImportLine } from '../../../dispatcher/import-ported.ts';
 import { parseOperators } from '../../../shared/sms/operators.ts';
 import { parsePrices, priceOf } from '../../../shared/sms/price.ts';
 import { parseSenders, senderFor } from '../../../shared/sms/sender.ts';
@@ -39,6 +40,25 @@ describe('OPERATORS.md', () => {
     for (const name of ['MCI', 'MTN', 'Rightel']) {
       expect(samplesOf(OPERATORS).some(({ json }) => Object.hasOwn(json.operators as Json, name))).toBe(true);
     }
+  });
+
+  test('each line of the CSV example is read by the import of ported numbers', () => {
+    const [, csv = ''] = /```csv\n([\s\S]+?)\n```/.exec(OPERATORS) ?? [];
+    const [head, ...lines] = csv.split('\n');
+    expect(head).toBe('number,operator,days');
+    const read = lines.map((line) => parseImportLine(line, new Set(['MTN', 'Rightel']), 0));
+    expect(read).toEqual([
+      {
+        ok: true,
+        phone: '+989121234567',
+        entry: { operator: 'MTN', until: null, source: 'imported', at: 0 },
+      },
+      {
+        ok: true,
+        phone: '+989351234567',
+        entry: { operator: 'Rightel', until: 365 * 86_400_000, source: 'imported', at: 0 },
+      },
+    ]);
   });
 
   const withDefaults = (section: string): Json =>
