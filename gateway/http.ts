@@ -4,7 +4,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { jsonBody } from '../shared/body.ts';
 import { AppError } from '../shared/error.ts';
 import type { BillingClient } from '../shared/grpc.ts';
-import { createDoor, type DoorOptions } from '../shared/http.ts';
+import { createDoor, type DoorOptions, fieldErrorsOf } from '../shared/http.ts';
 import { fromInt64 } from '../shared/money.ts';
 import { documented, idempotencyKeyOf, keyParameter, oneOf, Rials, UserId } from '../shared/openapi.ts';
 import { type AcceptDeps, accept } from './accept.ts';
@@ -32,7 +32,7 @@ const item = {
     maxLength: 40_000,
     description: 'at most 10 pages',
     example: 'کد تایید: 1234',
-    error: 'must be a text of at least one character',
+    error: 'must be a text of 1 to 40,000 characters',
   }),
   type: Type.Optional(MessageType),
   sender: Type.Optional(
@@ -86,13 +86,8 @@ const batchItem = TypeCompiler.Compile(BatchItem);
 /** One message of a batch, checked by the schema; throws `invalid_request` naming the fields. */
 function checkItem(value: unknown): SendItem {
   if (batchItem.Check(value)) return value;
-  const fields = new Map<string, string>();
-  for (const { path, schema, message } of batchItem.Errors(value)) {
-    const field = path.slice(1).slice(0, 100) || 'message';
-    if (!fields.has(field) && fields.size < 10) fields.set(field, (schema.error as string | undefined) ?? message);
-  }
   throw new AppError('invalid_request', 'The message does not fit its schema.', {
-    fields: [...fields].map(([field, detail]) => ({ field, detail })),
+    fields: fieldErrorsOf(batchItem.Errors(value), 'message'),
   });
 }
 

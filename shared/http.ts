@@ -56,6 +56,24 @@ function refuseRepeatedParameters(url: string): void {
 
 type Violation = { path?: string; message?: string; schema?: { error?: string } };
 
+/**
+ * What a schema has against a value, at most ten fields with one sentence each.
+ * @param whole stands for the value itself, where no field of it is named
+ */
+export function fieldErrorsOf(violations: Iterable<Violation>, whole: string): FieldError[] {
+  const fields = new Map<string, string>();
+  for (const { path = '', message, schema } of violations) {
+    // The name of an unknown field is input: the place that has it is named instead.
+    const unknownField = message === 'Unexpected property';
+    const place = unknownField ? path.replace(/\/[^/]*$/, '') : path;
+    const field = place.replace(/^\//, '').replaceAll('/', '.').slice(0, 100) || whole;
+    if (fields.has(field)) continue;
+    fields.set(field, unknownField ? 'has a field that is not known' : (schema?.error ?? message ?? 'does not fit'));
+    if (fields.size === 10) break;
+  }
+  return [...fields].map(([field, detail]) => ({ field, detail }));
+}
+
 /** The methods that a path has, for `Allow`; empty where there is no such path. HEAD is a GET whose answer is thrown away. */
 function methodsAt(routes: readonly { method: string; path: string }[], pathname: string): string[] {
   const place = pathname.split('/');
@@ -79,23 +97,7 @@ function fromElysia(code: string | number, error: unknown): AppError {
     return cause instanceof AppError ? cause : new AppError('malformed_json', 'The body must be valid JSON in UTF-8.');
   }
   if (code === 'VALIDATION') {
-    const fields: FieldError[] = [];
-    const seen = new Set<string>();
-    for (const violation of ((error as { all?: Violation[] }).all ?? []) as Violation[]) {
-      // The name of an unknown field is input: the place that has it is named instead.
-      const unknownField = violation.message === 'Unexpected property';
-      const place = unknownField ? (violation.path ?? '').replace(/\/[^/]*$/, '') : violation.path;
-      const field = (place ?? '').replace(/^\//, '').replaceAll('/', '.').slice(0, 100) || 'request';
-      if (seen.has(field)) continue;
-      seen.add(field);
-      fields.push({
-        field,
-        detail: unknownField
-          ? 'has a field that is not known'
-          : (violation.schema?.error ?? violation.message ?? 'does not fit'),
-      });
-      if (fields.length === 10) break;
-    }
+    const fields = fieldErrorsOf((error as { all?: Violation[] }).all ?? [], 'request');
     return new AppError('invalid_request', 'The request does not fit its schema.', { fields });
   }
   if (code === 'INVALID_COOKIE_SIGNATURE' || code === 'INVALID_FILE_TYPE')

@@ -270,6 +270,23 @@ for (const [what, cases] of Object.entries({ sends: SENDS, batches: BATCHES, amo
   });
 }
 
+test('a text that is too long is told so, at each door that takes one, and the name of an unknown field is never repeated', async () => {
+  const text = pages(10_000);
+  const fields = [{ field: 'text', detail: 'must be a text of 1 to 40,000 characters' }];
+  const post = (path: string, json: unknown) => ask<Problem>('POST', stack.urls.gateway + path, { json });
+  for (const [path, json] of [
+    ['/send', { ...good, text }],
+    ['/preview', { text }],
+  ] as const)
+    expect((await post(path, json)).json.errors).toEqual(fields);
+  const messages = [{ phone: PHONE, text }, { phone: PHONE, text: 'a', [ECHO]: 1 }, 7];
+  const { json, text: answer } = await stack.tryBatch(USER, messages);
+  const told = json.results.map((result) => 'error' in result && (result.error as Partial<Problem>).errors);
+  expect(told.slice(0, 2)).toEqual([fields, [{ field: 'message', detail: 'has a field that is not known' }]]);
+  expect(json).toMatchObject({ accepted: 0, refused: 3 });
+  expect(answer).not.toContain(ECHO);
+});
+
 test('after all of it nothing was written: the balance is whole, no message is known, no operator got one', async () => {
   await stack.charge(USER, FUNDS);
   for (const bad of [...SENDS, ...BATCHES, ...MONEY]) {
