@@ -223,11 +223,11 @@ function settleResult(item: SettleItem, answer: SettleAnswer): SettleResult {
   if (typeof answer === 'number') return { applied: answer === 1, ...NOTHING_TO_PUBLISH };
   if (answer[0] !== AS_SAID) return { applied: answer[0] === 1, ...outgoing(item.message_id, answer as WithOutcome) };
   const [, posted, flags, at, version] = answer as Extract<SettleAnswer, [typeof AS_SAID, ...unknown[]]>;
-  const { message_id, attempt, operator, user_id } = item;
+  const { message_id, attempt, operator, user_id, error } = item;
   const ids = item.operator_ids.join(ID_SEPARATOR);
   return {
     applied: true,
-    ...outgoing(message_id, [1, 'sent', version, attempt, operator, ids, posted, '', flags, at, 0, user_id, 0, '']),
+    ...outgoing(message_id, [1, 'sent', version, attempt, operator, ids, posted, error, flags, at, 0, user_id, 0, '']),
   };
 }
 

@@ -180,8 +180,8 @@ local function decide(id, r, now, state, posted)
   due_at(id, now + PUBLISH_GRACE_MS)
 end
 
-local function decide_sent(id, r, now, attempt, operator, ids, amount)
-  r[ATTEMPT], r[OPERATOR], r[IDS], r[ERROR], r[EVENT] = attempt, operator, ids, '', ''
+local function decide_sent(id, r, now, attempt, operator, ids, amount, reason)
+  r[ATTEMPT], r[OPERATOR], r[IDS], r[ERROR], r[EVENT] = attempt, operator, ids, reason, ''
   decide(id, r, now, 'sent', amount > 0 and amount < r[PRICE] and amount or r[PRICE])
 end
 

@@ -43,7 +43,7 @@ local function settle(id, attempt, number, outcome, operator, ids, amount, reaso
     -- The first attempt's acceptance, found out before the second was submitted: nothing was doubled. Of later attempts
     -- nobody knows here whether one before them was accepted as well.
     if attempt == 1 and r[ATTEMPT] == 2 and r[STATE] == 'held' then r[FLAGS] = without(r[FLAGS], 'perhaps_double') end
-    decide_sent(id, r, now, attempt, operator, ids, amount)
+    decide_sent(id, r, now, attempt, operator, ids, amount, reason)
     return { 2, num(r[POSTED]), r[FLAGS], now, r[VERSION] }
   end
   r[OPERATOR], r[IDS] = operator, ids

@@ -170,7 +170,7 @@ export function settle(
     if (alone) m.flags = m.flags.filter((flag) => flag !== 'perhaps_double');
     m.attempt = attempt;
   }
-  if (outcome === 0) decide(w, m, 'sent', amount > 0 && amount < m.price ? amount : m.price, '', m.flags);
+  if (outcome === 0) decide(w, m, 'sent', amount > 0 && amount < m.price ? amount : m.price, error, m.flags);
   else if (outcome === 1) decide(w, m, 'failed', 0, error, m.flags);
   else if (outcome === 2) failOrRetry(w, m, error, m.flags, m.flags);
   else becomeUnknown(w, m, error);

@@ -22,12 +22,17 @@ const PREFIX = { mci: '912', mtn: '935', rightel: '920' } as const;
 type Operator = keyof typeof PREFIX;
 
 /** One message of an account of its own to an operator whose receipts behave like this. */
-async function send(operator: Operator, receipts: DialsPatch['receipts'], { text = 'hello', phone = '' } = {}) {
+async function send(
+  operator: Operator,
+  receipts: DialsPatch['receipts'],
+  { text = 'hello', phone = '', rules = [] as DialsPatch['rules'] } = {},
+) {
   const callback = operator === 'rightel' ? { callback_url: `${stack.urls.dispatcher}/receipts/Rightel` } : {};
   stack.simulator.reset(operator);
   stack.simulator.dials(operator, {
     ...(operator === 'mtn' ? { id_form: 'hex_then_decimal' as const } : {}),
     receipts: { mode: 'deliver', ...callback, ...receipts },
+    rules,
   });
   const to = phone || newPhone(PREFIX[operator]);
   const userId = `u${to}`;
@@ -136,6 +141,17 @@ test('a message is delivered when each of its parts is, and undelivered when any
   await until('all parts have theirs', async () => eventsOf(await stack.message(partly.message_id)).length === 5);
   expect((await stack.message(partly.message_id)).status).toBe('undelivered');
   for (const { userId, price } of [whole, partly]) await assertSettled(stack, userId, price);
+});
+
+test('a message of which a part was refused is sent in part, and its report says why', async () => {
+  const phone = newPhone('912');
+  const rules = [{ match: phone.slice(1), part: 2, outcome: 'reject' as const }];
+  const sent = await send('mci', { mode: 'none' }, { text: 'پ'.repeat(180), phone, rules });
+  const message = await stack.final(sent.message_id);
+  const posted = Math.ceil((sent.price * 2) / 3);
+  expect(message).toMatchObject({ status: 'sent', error: 'smpp_0x0000000b', flags: ['partial'], posted });
+  expect(message.timeline.find(({ event }) => event === 'sent')).toMatchObject({ detail: 'smpp_0x0000000b' });
+  await assertSettled(stack, sent.userId, posted);
 });
 
 test('a receipt for nothing of ours is taken and changes nothing; one to an operator that does not exist is refused', async () => {
