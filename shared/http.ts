@@ -54,7 +54,7 @@ function refuseRepeatedParameters(url: string): void {
   });
 }
 
-type Violation = { path?: string; message?: string; schema?: { error?: string } };
+type Violation = { path?: string; message?: string; schema?: { error?: unknown } };
 
 /**
  * What a schema has against a value, at most ten fields with one sentence each.
@@ -68,7 +68,8 @@ export function fieldErrorsOf(violations: Iterable<Violation>, whole: string): F
     const place = unknownField ? path.replace(/\/[^/]*$/, '') : path;
     const field = place.replace(/^\//, '').replaceAll('/', '.').slice(0, 100) || whole;
     if (fields.has(field)) continue;
-    fields.set(field, unknownField ? 'has a field that is not known' : (schema?.error ?? message ?? 'does not fit'));
+    const said = typeof schema?.error === 'string' ? schema.error : (message ?? 'does not fit');
+    fields.set(field, unknownField ? 'has a field that is not known' : said);
     if (fields.size === 10) break;
   }
   return [...fields].map(([field, detail]) => ({ field, detail }));
