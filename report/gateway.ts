@@ -1,6 +1,6 @@
 /** The gateway as a client: what is replayed goes through its door like any message. */
 import type { Fetch } from '../shared/credentials.ts';
-import { AppError, ERROR_CODES, type ErrorCode } from '../shared/error.ts';
+import { AppError, ERROR_CODES, type ErrorCode, type FieldError } from '../shared/error.ts';
 import type { Resend } from './dead-letters.ts';
 
 const ANSWER_WITHIN_MS = 10_000;
@@ -24,8 +24,22 @@ export function resendThrough(gatewayUrl: string, call: Fetch = fetch): Resend {
       throw new AppError('unavailable', detail, { cause: thrown });
     }
     if (response.ok && typeof answer.message_id === 'string') return answer as Awaited<ReturnType<Resend>>;
-    const code = ERROR_CODES.includes(answer.code as ErrorCode) ? (answer.code as ErrorCode) : 'unavailable';
-    const detail = typeof answer.detail === 'string' ? answer.detail : 'The gateway refused it.';
-    throw new AppError(code, `The gateway refused it: ${detail}`);
+    throw refusalOf(answer, response.headers.get('retry-after'));
   };
+}
+
+/** A refusal with all that the gateway said: the fields that are at fault, the id to look for, when to come back. */
+function refusalOf({ code, detail, errors, message_id }: Record<string, unknown>, retryAfter: string | null): AppError {
+  const known = ERROR_CODES.includes(code as ErrorCode) ? (code as ErrorCode) : 'unavailable';
+  const retryAfterS = Number(retryAfter);
+  return new AppError(known, `The gateway refused it: ${typeof detail === 'string' ? detail : 'it did not say why.'}`, {
+    fields: Array.isArray(errors) ? errors.filter(isFieldError) : [],
+    extra: typeof message_id === 'string' ? { message_id } : {},
+    ...(Number.isSafeInteger(retryAfterS) && retryAfterS > 0 ? { retryAfterS } : {}),
+  });
+}
+
+function isFieldError(value: unknown): value is FieldError {
+  const { field, detail } = (value ?? {}) as Record<string, unknown>;
+  return typeof field === 'string' && typeof detail === 'string';
 }
