@@ -59,7 +59,7 @@ function settleItem(work: Work, operator: string, outcome: SubmitOutcome): Settl
     operator,
     operator_ids: 'operatorIds' in outcome ? outcome.operatorIds : [],
     amount: String(amountOf(outcome, event.price)),
-    error: 'error' in outcome ? outcome.error : outcome.acceptedParts < outcome.parts ? (outcome.partError ?? '') : '',
+    error: 'error' in outcome ? outcome.error : (outcome.partError ?? ''),
     flags,
   };
 }
