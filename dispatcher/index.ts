@@ -52,7 +52,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
 
   const records = openRecords(billing, newId(), () => CLAIM_GOOD_MS + submitMaxMs(operators.value) + 5_000, log);
   scope.defer('records', () => records.close());
-  const onReceipt = receiptPublisher(producer);
+  const onReceipt = receiptPublisher(producer, () => operators.value.operators);
   const counters = dispatcherCounters(metrics);
   const opened = openDispatch(
     {

@@ -2,13 +2,19 @@
 import type { ReceiptEvent } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import type { Producer } from '../shared/kafka-producer.ts';
+import type { OperatorSettings } from '../shared/sms/operators.ts';
 import { TOPICS } from '../shared/topics.ts';
 import type { OperatorReceipt } from './connector.ts';
 
 /** Resolves when Kafka has it: only then may the operator be told that it was taken. */
 export type PublishReceipt = (operator: string, receipt: OperatorReceipt) => Promise<void>;
 
-export function receiptPublisher(producer: Producer): PublishReceipt {
+/** True where an operator gets a long message in parts, of which each has a receipt of its own. */
+const inParts = (operators: readonly OperatorSettings[], name: string): boolean =>
+  operators.some((one) => one.name === name && one.connector === 'smpp' && one.smpp.longMessage !== 'payload');
+
+/** @param operators as the file has them now */
+export function receiptPublisher(producer: Producer, operators: () => readonly OperatorSettings[]): PublishReceipt {
   return (operator, receipt) => {
     const event: ReceiptEvent = {
       kind: 'receipt',
@@ -16,6 +22,7 @@ export function receiptPublisher(producer: Producer): PublishReceipt {
       operator_id: receipt.operatorId,
       message_id: receipt.messageId,
       phone: receipt.phone,
+      part: inParts(operators(), operator) || undefined,
       status: receipt.status,
       error: receipt.error,
       at: receipt.at,

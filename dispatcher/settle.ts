@@ -11,6 +11,7 @@ import type { MessageFlag } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import type { Producer } from '../shared/kafka-producer.ts';
 import { errorFields, type Log } from '../shared/log.ts';
+import { shareOf } from '../shared/money.ts';
 import { TOPICS } from '../shared/topics.ts';
 import type { SubmitOutcome } from './connector.ts';
 import type { Records } from './records.ts';
@@ -41,7 +42,7 @@ const OUTCOME: Readonly<Record<SubmitOutcome['kind'], number>> = {
 /** The accepted parts' share of the price, Rials, rounded up; 0 stands for all of it. Pure. */
 export function amountOf(outcome: SubmitOutcome, price: number): number {
   if (outcome.kind !== 'accepted' || outcome.acceptedParts >= outcome.parts) return 0;
-  return Math.max(1, Math.ceil((price * outcome.acceptedParts) / outcome.parts));
+  return shareOf(price, outcome.acceptedParts, outcome.parts);
 }
 
 function settleItem(work: Work, operator: string, outcome: SubmitOutcome): SettleItem {

@@ -78,6 +78,7 @@ function checkReceipt(e: ReceiptEvent, nowMs: number): string | null {
   if (!isInstant(e.at)) return 'an instant that does not fit';
   e.error = fitOrNull(e.error);
   if (typeof e.phone !== 'string' || !isName(e.phone, 32)) e.phone = undefined;
+  if (e.part !== true) e.part = undefined;
   return e.message_id ? checkId(e.message_id, nowMs) : null;
 }
 

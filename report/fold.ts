@@ -39,7 +39,7 @@ export function takesOver(
 /**
  * What is shown of a decision and its receipts: a message is delivered when each of its parts is, undelivered when any is not.
  * Receipts of what was refunded are history and change nothing.
- * @param parts how many ids the operator gave; at least one is expected
+ * @param parts of which receipts are expected (expectedParts); at least one is
  */
 export function shownStatus(
   decided: Decided,
@@ -53,6 +53,15 @@ export function shownStatus(
     delivered += 1;
   }
   return delivered >= Math.max(parts, 1) ? 'delivered' : 'sent';
+}
+
+/** Of a message of which some parts are missing no receipts make a delivered one as long as its pages are not known. */
+const PAGES_UNKNOWN = 32_767;
+
+/** How many parts' receipts make a sent message delivered: of each id that the operator gave, and of every page where only some were. */
+export function expectedParts({ decision, message }: Pick<Patch, 'decision' | 'message'>): number {
+  const ids = decision?.operator_ids.length ?? 0;
+  return decision?.flags.includes('partial') ? Math.max(ids, message?.pages ?? PAGES_UNKNOWN) : ids;
 }
 
 export function patchOf(id: string, user_id: string): Patch {
@@ -98,7 +107,12 @@ export function receiptsJson({ receipts }: Patch): string | null {
   if (receipts === null) return null;
   const parts = [...receipts.values()].map((r): [string, PartReceipt] => [
     r.operator_id,
-    { s: r.status, ...(r.error === null ? {} : { e: r.error }), at: r.at },
+    {
+      s: r.status,
+      ...(r.error === null ? {} : { e: r.error }),
+      ...(r.part && r.message_id !== undefined ? { part: true as const } : {}),
+      at: r.at,
+    },
   ]);
   return JSON.stringify(Object.fromEntries(parts));
 }

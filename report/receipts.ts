@@ -34,12 +34,13 @@ type WaitingRow = {
   operator: string;
   message_id: string | null;
   phone: string | null;
+  part: boolean;
   status: 'delivered' | 'undelivered';
   error: string | null;
   at: number;
 };
 
-const WAITING_COLUMNS = `w.operator_id, w.operator, w.message_id, w.phone, w.status, w.error, (extract(epoch FROM w.at) * 1000)::float8 AS at`;
+const WAITING_COLUMNS = `w.operator_id, w.operator, w.message_id, w.phone, w.part, w.status, w.error, (extract(epoch FROM w.at) * 1000)::float8 AS at`;
 
 const asReceipt = (row: WaitingRow): ReceiptEvent => ({
   kind: 'receipt',
@@ -47,6 +48,7 @@ const asReceipt = (row: WaitingRow): ReceiptEvent => ({
   operator_id: row.operator_id,
   ...(row.message_id === null ? {} : { message_id: row.message_id }),
   ...(row.phone === null ? {} : { phone: row.phone }),
+  ...(row.part ? { part: true as const } : {}),
   status: row.status,
   error: row.error,
   at: row.at,
@@ -167,12 +169,22 @@ async function keepWaiting(tx: Sql, early: readonly ReceiptEvent[]): Promise<num
   // The client learns array types when it connects, and on a fresh database that is before message_status was made: as text.
   const of = <K extends keyof ReceiptEvent>(name: K) => early.map((receipt) => receipt[name] ?? null);
   const kept = await tx.unsafe(
-    `INSERT INTO receipts_waiting (operator_id, operator, message_id, phone, status, error, at, received_at)
-    SELECT operator_id, operator, message_id, phone, status::message_status, error, to_timestamp(at_ms::float8 / 1000), now()
-    FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[])
-      AS r (operator_id, operator, message_id, phone, status, error, at_ms)
+    `INSERT INTO receipts_waiting (operator_id, operator, message_id, phone, part, status, error, at, received_at)
+    SELECT operator_id, operator, message_id, phone, part::boolean, status::message_status, error,
+      to_timestamp(at_ms::float8 / 1000), now()
+    FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
+      AS r (operator_id, operator, message_id, phone, part, status, error, at_ms)
     ON CONFLICT DO NOTHING`,
-    [of('operator_id'), of('operator'), of('message_id'), of('phone'), of('status'), of('error'), of('at')] as never[],
+    [
+      ...[
+        of('operator_id'),
+        of('operator'),
+        of('message_id'),
+        of('phone'),
+        early.map(({ part }) => String(part === true)),
+      ],
+      ...[of('status'), of('error'), of('at')],
+    ] as never[],
     { prepare: true },
   );
   return kept.count;

@@ -56,8 +56,11 @@ export type HistoryStep = {
   /** Epoch milliseconds. */
   at: number;
 };
-/** A part's delivery receipt, keyed by the operator's id in `receipts`; names as in HistoryStep. */
-export type PartReceipt = { s: 'delivered' | 'undelivered'; e?: string; at: number };
+/**
+ * A part's delivery receipt, keyed by the operator's id in `receipts`; names as in HistoryStep. `part` is kept of those that bear
+ * our own id, which may prove an unknown: of the rest the operator's ids say how many parts there are.
+ */
+export type PartReceipt = { s: 'delivered' | 'undelivered'; e?: string; part?: true; at: number };
 
 /** One row a message. What its `queued` event brings is null until that came: a status may come first. */
 export const messages = pgTable(
@@ -122,14 +125,14 @@ export const exceptions = pgTable(
     status: messageStatus('status').notNull(),
     operator: name('operator').notNull(),
     phone: name('phone'),
-    /** A receipt came: of one that is not decided, it proves that the operator took it (unknowns.ts). */
-    receipted: boolean('receipted').notNull(),
+    /** When its first receipt came: of one that is not decided, it proves that the operator took it (unknowns.ts). */
+    receipted_at: instant('receipted_at'),
   },
   (t) => [
     index('exceptions_user').on(t.user_id, t.status, t.id),
     index('exceptions_open')
       .on(t.operator, t.phone)
-      .where(sql`status = 'unknown' or (status = 'retrying' and receipted)`),
+      .where(sql`status = 'unknown' or (status = 'retrying' and receipted_at is not null)`),
   ],
 );
 
@@ -200,6 +203,8 @@ export const receiptsWaiting = pgTable(
     message_id: uuid('message_id'),
     /** The handset's number where the receipt named it: it may settle the only open unknown of that number. */
     phone: name('phone'),
+    /** It is of one part, not of the whole message. */
+    part: boolean('part').notNull().default(false),
     status: messageStatus('status').notNull(),
     error: text('error'),
     at: instant('at').notNull(),

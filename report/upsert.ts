@@ -15,7 +15,7 @@
  */
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
-import { historyJson, lastAt, type Patch, receiptsJson, shownStatus } from './fold.ts';
+import { expectedParts, historyJson, lastAt, type Patch, receiptsJson, shownStatus } from './fold.ts';
 import { EXCEPTIONS } from './schema.ts';
 
 type Cell = string | number | null;
@@ -79,8 +79,7 @@ const STATE: readonly Column[] = [
   {
     name: 'status',
     type: 'message_status',
-    read: (p) =>
-      shownStatus(p.decision?.status ?? 'queued', p.receipts?.values() ?? [], p.decision?.operator_ids.length ?? 0),
+    read: (p) => shownStatus(p.decision?.status ?? 'queued', p.receipts?.values() ?? [], expectedParts(p)),
   },
   { name: 'operator', type: 'text', quoted: true, read: (p) => p.decision?.operator || p.message?.operator || '' },
   {
@@ -127,12 +126,15 @@ const HISTORY = `CASE
 const names = (columns: readonly Column[]): string => columns.map(({ name }) => name).join(', ');
 /** What the totals and the exceptions need of a written row. */
 const COUNTED =
-  'id, phone, receipts IS NOT NULL AS receipted, user_id, created_at, operator, type, status, pages, price, posted, prev_status, prev_operator, prev_type, prev_posted';
+  'id, phone, CASE WHEN receipts IS NOT NULL THEN now() END AS receipted_at, user_id, created_at, operator, type, status, pages, price, posted, prev_status, prev_operator, prev_type, prev_posted';
 const REMEMBER = `prev_status = m.status, prev_operator = m.operator, prev_type = m.type, prev_posted = m.posted`;
 const ADD_QUEUED = QUEUED.map(({ name }) => `${name} = coalesce(m.${name}, excluded.${name})`).join(', ');
 
+/** The `queued` event brings the pages, on which it may depend what the receipts say (fold.ts's expectedParts). */
 const MERGE_QUEUED = `SET ${ADD_QUEUED},
     operator = CASE WHEN m.operator = '' THEN excluded.operator ELSE m.operator END,
+    status = CASE WHEN m.status = 'sent' AND m.receipts IS NOT NULL
+      THEN jsms_shown_status(m.status, m.receipts, jsms_expected_parts(m.flags, m.operator_ids, excluded.pages)) ELSE m.status END,
     updated_at = greatest(m.updated_at, excluded.updated_at), ${REMEMBER}
   WHERE m.type IS NULL`;
 
@@ -143,7 +145,8 @@ const mergeDecided = (withQueued: boolean): string => `SET ${withQueued ? `${ADD
     status = CASE
       WHEN m.status >= 'delivered' THEN m.status
       WHEN m.receipts IS NULL AND excluded.receipts IS NULL THEN CASE WHEN ${WINS} THEN excluded.status ELSE m.status END
-      ELSE jsms_shown_status(CASE WHEN ${WINS} THEN ${NEXT} ELSE m.status END, ${RECEIPTS}, cardinality(${OPERATOR_IDS}))
+      ELSE jsms_shown_status(CASE WHEN ${WINS} THEN ${NEXT} ELSE m.status END, ${RECEIPTS}, jsms_expected_parts(
+        CASE WHEN ${WINS} THEN excluded.flags ELSE m.flags END, ${OPERATOR_IDS}, ${withQueued ? 'coalesce(m.pages, excluded.pages)' : 'm.pages'}))
       END,
     updated_at = greatest(m.updated_at, excluded.updated_at), ${REMEMBER}
   WHERE ${WINS}
@@ -177,10 +180,11 @@ settled AS (
   WHERE e.id = w.id AND w.prev_status IN (${EXCEPTIONAL}) AND w.status NOT IN (${EXCEPTIONAL})
 ),
 excepted AS (
-  INSERT INTO exceptions AS e (id, user_id, status, operator, phone, receipted)
-  SELECT id, user_id, status, operator, phone, receipted FROM written WHERE status IN (${EXCEPTIONAL})
+  INSERT INTO exceptions AS e (id, user_id, status, operator, phone, receipted_at)
+  SELECT id, user_id, status, operator, phone, receipted_at FROM written WHERE status IN (${EXCEPTIONAL})
   ON CONFLICT (id) DO UPDATE SET
-    status = excluded.status, operator = excluded.operator, phone = excluded.phone, receipted = excluded.receipted
+    status = excluded.status, operator = excluded.operator, phone = excluded.phone,
+    receipted_at = coalesce(e.receipted_at, excluded.receipted_at)
 ),
 moved AS (
   SELECT user_id, (created_at AT TIME ZONE ${ZONE})::date AS day, operator, type, status, 1 AS messages, pages, price, posted

@@ -71,6 +71,8 @@ export type ReceiptEvent = {
   message_id?: string;
   /** The handset's number (E.164) where the receipt named it. */
   phone?: string;
+  /** Where this operator gets a long message in parts: it is of one of them and says nothing of the others. */
+  part?: true;
   status: 'delivered' | 'undelivered';
   error: string | null;
   at: number;

@@ -14,6 +14,11 @@ export function parseAmount(text: string): number | null {
   return rials > 0 ? rials : null;
 }
 
+/** The share of so many parts in a message's price, Rials, rounded up to the Rial. */
+export function shareOf(priceRials: number, parts: number, of: number): number {
+  return parts >= of ? priceRials : Math.max(1, Math.ceil((priceRials * parts) / of));
+}
+
 /** int64 travels as a decimal string; anything but a safe integer is a broken invariant. */
 export function fromInt64(text: string | number): number {
   const n = Number(text);

@@ -137,7 +137,7 @@ type Sums = Record<string, { messages: number; pages: number; price: number; pos
 /** The exceptions as they are kept, and as the rows say; equal at any instant as well. */
 export async function exceptionsOf(sql: Sql): Promise<{ kept: string[]; counted: string[] }> {
   const kept = await sql<{ line: string }[]>`
-    SELECT concat_ws('|', id, user_id, status, operator, phone, receipted) AS line FROM exceptions ORDER BY id`;
+    SELECT concat_ws('|', id, user_id, status, operator, phone, receipted_at IS NOT NULL) AS line FROM exceptions ORDER BY id`;
   const counted = await sql<{ line: string }[]>`
     SELECT concat_ws('|', id, user_id, status, operator, phone, receipts IS NOT NULL) AS line FROM messages
     WHERE status IN ('retrying', 'unknown', 'failed', 'undelivered') ORDER BY id`;

@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'bun:test';
-import { addReceipt, addStatus, type Decided, patchOf, shownStatus, takesOver } from '../../report/fold.ts';
+import {
+  addReceipt,
+  addStatus,
+  type Decided,
+  expectedParts,
+  patchOf,
+  shownStatus,
+  takesOver,
+} from '../../report/fold.ts';
 import { messageEvent, receiptEvent, statusEvent } from './fixture.ts';
 
 describe('a decision takes the place of another', () => {
@@ -39,6 +47,22 @@ describe('what is shown', () => {
     expect(shownStatus(decided, receipts, parts)).toBe(shown as never);
   });
 });
+
+test.each<[string[], boolean, number | null, number]>([
+  [['a'], false, 3, 1],
+  [['a', 'b'], false, null, 2],
+  [['a'], true, 3, 3],
+  [['a', 'b', 'c', 'd'], true, 3, 4],
+  [[], true, 2, 2],
+  [['a'], true, null, 32_767],
+])(
+  'with the ids %j, partial %p, of %p pages the receipts of %i parts are expected',
+  (operator_ids, partial, pages, parts) => {
+    const message = messageEvent(pages === null ? {} : { pages });
+    const decision = statusEvent(message, { operator_ids, flags: partial ? ['partial'] : [] });
+    expect(expectedParts({ decision, message: pages === null ? null : message })).toBe(parts);
+  },
+);
 
 test('a decision that comes twice is one step, and the first receipt of a part stands', () => {
   const message = messageEvent();

@@ -54,17 +54,18 @@ const life = fc
     before: fc.array(fc.constantFrom<StatusEvent['status']>('retrying', 'unknown'), { maxLength: 4 }),
     end: fc.option(fc.constantFrom<StatusEvent['status']>('sent', 'failed')),
     parts: fc.integer({ min: 0, max: 3 }),
+    missing: fc.integer({ min: 0, max: 2 }),
     undelivered: fc.integer({ min: -1, max: 2 }),
-    receiptCount: fc.integer({ min: 0, max: 3 }),
+    receiptCount: fc.integer({ min: 0, max: 5 }),
     price: fc.integer({ min: 0, max: 1_000_000 }),
     lastOperator: fc.constantFrom('MCI', 'MTN'),
     account: fc.constantFrom('prop-a', 'prop-b'),
     day: fc.integer({ min: 0, max: 2 }),
     dead: fc.boolean(),
   })
-  .map(({ before, end, parts, undelivered, receiptCount, price, lastOperator, account, day, dead }): Life => {
+  .map(({ before, end, parts, missing, undelivered, receiptCount, price, lastOperator, account, day, dead }): Life => {
     const at = Date.now() - day * 86_400_000;
-    const message = messageEvent({ accepted_at: at, id: newId(at), user_id: account, price });
+    const message = messageEvent({ accepted_at: at, id: newId(at), user_id: account, price, pages: parts + missing });
     const statuses = [...before, ...(end ? [end] : [])].map((status, i) => {
       const last = status === end && i === before.length;
       return statusEvent(message, {
@@ -75,16 +76,19 @@ const life = fc
         operator: last ? lastOperator : 'MCI',
         error: status === 'sent' ? null : `e${i}`,
         operator_ids: status === 'sent' ? Array.from({ length: parts }, (_, part) => `${message.id}-${part}`) : [],
-        flags: last ? ['fallback'] : [],
+        flags: last ? ['fallback', ...(status === 'sent' && missing > 0 ? (['partial'] as const) : [])] : [],
         dead: status === 'failed' && dead,
       });
     });
     const sent = statuses.at(-1);
     const receipts =
       sent?.status === 'sent'
-        ? sent.operator_ids.slice(0, receiptCount).map((operator_id, part) =>
+        ? Array.from({ length: parts === 0 ? 0 : Math.min(receiptCount, parts + missing) }, (_, part) =>
             receiptEvent(sent, {
-              operator_id,
+              // The operator's id of a part that nobody had answered is not known: its receipt bears ours.
+              operator_id: sent.operator_ids[part] ?? `${message.id}-late-${part}`,
+              ...(part < parts ? {} : { message_id: message.id }),
+              part: true,
               status: part === undelivered ? 'undelivered' : 'delivered',
               at: at + 2_000 + part,
             }),
@@ -99,7 +103,8 @@ function modelOf({ message, statuses, receipts }: Life) {
   let status: string = last?.status ?? 'queued';
   if (last?.status === 'sent' && receipts.length > 0) {
     if (receipts.some((r) => r.status === 'undelivered')) status = 'undelivered';
-    else if (receipts.length === last.operator_ids.length) status = 'delivered';
+    else if (receipts.length === (last.flags.includes('partial') ? message.pages : last.operator_ids.length))
+      status = 'delivered';
   }
   return {
     status,
