@@ -63,7 +63,7 @@ function accountRoutes(door: ReturnType<typeof createDoor>, { store, watermark }
             },
           },
           ['invalid_request', 'unavailable'],
-          'Filters narrow together. `counts` are of all pages, by status, under every filter but `status`. With `format=csv` the whole filtered report is streamed as UTF-8 CSV that opens right in Excel; cells that a spreadsheet would compute begin with an apostrophe, phone numbers too.',
+          'Filters narrow together. `counts` are of all pages, by status, under every filter but `status`; days past REPORT_RETENTION_DAYS are in neither, their sums are in the summary. With `format=csv` the whole filtered report is streamed as UTF-8 CSV that opens right in Excel; cells that a spreadsheet would compute or write otherwise begin with an apostrophe: phone numbers, and a text or reference that reads as a number or a day.',
         ),
       },
     )

@@ -1,26 +1,78 @@
 /** An account's report: a page of it, newest first, and its counts by status. */
 import { and, desc, eq, gte, lt } from 'drizzle-orm';
+import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
 import { conditionsOf, type Filter, STATUSES, wholeDays } from './filter.ts';
 import { type ItemRow, itemColumns, itemOf } from './item.ts';
-import { firstId } from './partitions.ts';
+import { droppedBefore, firstId } from './partitions.ts';
 import { EXCEPTIONS, exceptions, messages } from './schema.ts';
 import { atOneInstant, decodeIdCursor, idCursor, type Store } from './store.ts';
 
 const isException = (status: string | undefined): boolean => EXCEPTIONS.includes(status as (typeof EXCEPTIONS)[number]);
 
-/** Rows of a filter before an id, newest first. A status that few messages have is looked for among the exceptions. */
-export function readRows(
+/** Few messages have what it asks for, and an index of their own finds them. */
+const isNarrow = ({ phone, batch, client_ref }: Filter): boolean =>
+  phone !== undefined || batch !== undefined || client_ref !== undefined;
+
+/** The filter without the days that the retention dropped: no page shows them, also where one is still to go. */
+export async function keptOf(store: Store, filter: Filter): Promise<Filter> {
+  const droppedMs = await droppedBefore(store.sql);
+  return droppedMs > (filter.fromMs ?? 0) ? { ...filter, fromMs: droppedMs } : filter;
+}
+
+/**
+ * Rows of a filter before an id, newest first. No index knows a status, type or operator, and an account may have millions of
+ * others: the totals by day tell which days have how many, and only these are read, each no further than to its last one.
+ * @param store one instant of the database: the totals and the rows must agree
+ */
+export async function readRows(
   store: Store,
   userId: string,
   filter: Filter,
   limit: number,
   beforeId?: string,
 ): Promise<ItemRow[]> {
-  const { status, phone, batch, client_ref } = filter;
+  const { status, type, operator, fromMs, toMs } = filter;
+  if (isNarrow(filter) || (status ?? type ?? operator) === undefined)
+    return readRange(store, userId, filter, limit, beforeId);
+  const rows: ItemRow[] = [];
+  for (const day of await daysOf(store, userId, filter, beforeId)) {
+    const within = { ...filter, fromMs: Math.max(fromMs ?? 0, day.from), toMs: Math.min(toMs ?? day.to, day.to) };
+    const most = Math.min(limit - rows.length, day.messages);
+    rows.push(...(await readRange(store, userId, within, most, beforeId)));
+    if (rows.length >= limit) break;
+  }
+  return rows;
+}
+
+/** The days of a filter that have any, up to that of an id, newest first, as instants [from, to). */
+function daysOf({ sql, timeZone }: Store, userId: string, filter: Filter, beforeId: string | undefined) {
+  const { status, type, operator, fromMs, toMs } = filter;
+  const lastMs = beforeId === undefined ? toMs : Math.min(idTimeMs(beforeId), toMs ?? Number.POSITIVE_INFINITY);
+  const dayOf = (ms: number) => sql`(to_timestamp(${ms}::float8 / 1000) AT TIME ZONE ${timeZone})::date`;
+  return sql<{ from: number; to: number; messages: number }[]>`
+    SELECT (extract(epoch FROM day::timestamp AT TIME ZONE ${timeZone}) * 1000)::float8 AS from,
+      (extract(epoch FROM (day + 1)::timestamp AT TIME ZONE ${timeZone}) * 1000)::float8 AS to, sum(messages)::float8 AS messages
+    FROM daily_totals
+    WHERE user_id = ${userId}
+      ${fromMs === null ? sql`` : sql`AND day >= ${dayOf(fromMs)}`} ${lastMs === null ? sql`` : sql`AND day <= ${dayOf(lastMs)}`}
+      ${status ? sql`AND status = ${status}` : sql``}
+      ${operator ? sql`AND operator = ${operator}` : sql``}
+      ${type ? sql`AND type = ${type}` : sql``}
+    GROUP BY day HAVING sum(messages) > 0 ORDER BY day DESC`;
+}
+
+/** Rows of a range. A status that few messages have is looked for among the exceptions. */
+function readRange(
+  store: Store,
+  userId: string,
+  filter: Filter,
+  limit: number,
+  beforeId: string | undefined,
+): Promise<ItemRow[]> {
+  const { status } = filter;
   const conditions = conditionsOf(userId, filter, beforeId);
-  const narrow = phone !== undefined || batch !== undefined || client_ref !== undefined;
-  if (narrow || status === undefined || !isException(status)) {
+  if (isNarrow(filter) || status === undefined || !isException(status)) {
     return store.db.select(itemColumns).from(messages).where(conditions).orderBy(desc(messages.id)).limit(limit);
   }
   const { fromMs, toMs } = filter;
@@ -49,11 +101,10 @@ export function readRows(
 export async function readPage(store: Store, userId: string, filter: Filter, limit: number, cursor?: string) {
   const from = cursor === undefined ? undefined : decodeIdCursor(cursor);
   // One snapshot: a page never shows a message that its counts do not count.
-  const [rows, counts] = await atOneInstant(
-    store,
-    async (frozen) =>
-      [await readRows(frozen, userId, filter, limit + 1, from), await readCounts(frozen, userId, filter)] as const,
-  );
+  const [rows, counts] = await atOneInstant(store, async (frozen) => {
+    const kept = await keptOf(frozen, filter);
+    return [await readRows(frozen, userId, kept, limit + 1, from), await readCounts(frozen, userId, kept)] as const;
+  });
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return {
@@ -75,8 +126,7 @@ export async function readCounts(store: Store, userId: string, filter: Filter): 
   const add = (rows: readonly { status: string; count: number }[]): void => {
     for (const { status, count } of rows) counts[status as keyof Counts] += count;
   };
-  const { phone, batch, client_ref } = filter;
-  if (phone !== undefined || batch !== undefined || client_ref !== undefined) {
+  if (isNarrow(filter)) {
     add(await countRows(store.sql, userId, filter, filter.fromMs, filter.toMs));
     return counts;
   }

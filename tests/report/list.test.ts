@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { desc } from 'drizzle-orm';
+import fc from 'fast-check';
 import { csvCell, exportCsv } from '../../report/export.ts';
-import { type Filter, readFilter } from '../../report/filter.ts';
+import { conditionsOf, type Filter, readFilter } from '../../report/filter.ts';
 import { readPage } from '../../report/list.ts';
+import { messages } from '../../report/schema.ts';
 import type { MessageEvent } from '../../shared/events.ts';
 import { newId } from '../../shared/id.ts';
 import {
@@ -9,6 +12,7 @@ import {
   factsOf,
   messageEvent,
   newAccount,
+  receiptEvent,
   statusEvent,
   type TestDatabase,
   writeFacts,
@@ -166,6 +170,63 @@ describe('filters', () => {
   });
 });
 
+/** An account with something of everything, over five days; `held` is what the rows alone say of a filter. */
+describe('what the totals spare a page to read', () => {
+  const DAY_MS = 86_400_000;
+  const STATUSES = ['queued', 'retrying', 'unknown', 'sent', 'failed'] as const;
+  const user_id = newAccount();
+  const now = Date.now();
+  const filters = fc.record(
+    {
+      status: fc.constantFrom('queued', 'retrying', 'unknown', 'sent', 'failed', 'delivered', 'undelivered'),
+      type: fc.constantFrom('express', 'normal'),
+      operator: fc.constantFrom('MCI', 'MTN', 'Nobody'),
+    },
+    { requiredKeys: [] },
+  );
+  const bound = fc.option(fc.integer({ min: now - 5 * DAY_MS, max: now }));
+  beforeAll(async () => {
+    const random = fc.sample(
+      fc.record({
+        ms: fc.integer({ min: now - 5 * DAY_MS, max: now }),
+        type: fc.constantFrom('express' as const, 'normal' as const),
+        operator: fc.constantFrom('MCI', 'MTN'),
+        status: fc.constantFrom(...STATUSES, 'sent' as const, 'sent' as const),
+        told: fc.constantFrom('delivered' as const, 'delivered' as const, 'undelivered' as const),
+        heard: fc.boolean(),
+      }),
+      { numRuns: 400, seed: 7 },
+    );
+    for (const { ms, type, operator, status, told, heard } of random) {
+      const message = messageEvent({ user_id, accepted_at: ms, id: newId(ms), type, operator });
+      const decided = status === 'queued' ? [] : [statusEvent(message, { status })];
+      const receipts = status === 'sent' && heard ? [receiptEvent(statusEvent(message), { status: told })] : [];
+      await writeFacts(db.writer, factsOf(message, ...decided, ...receipts));
+    }
+  });
+
+  test('changes no page: each holds what the rows alone say', async () => {
+    const plan = fc.record({ filter: filters, from: bound, to: bound, limit: fc.integer({ min: 1, max: 60 }) });
+    await fc.assert(
+      fc.asyncProperty(plan, async ({ filter, from, to, limit }) => {
+        const asked: Filter = { ...filter, fromMs: from, toMs: to };
+        const rows = await db.store.db
+          .select({ id: messages.id })
+          .from(messages)
+          .where(conditionsOf(user_id, asked))
+          .orderBy(desc(messages.id));
+        const pages = await pagesOf(user_id, asked, limit);
+        expect(pages.flatMap(({ items }) => items.map(({ message_id }) => message_id))).toEqual(
+          rows.map(({ id }) => id),
+        );
+        for (const { items, next_cursor } of pages) if (next_cursor !== null) expect(items).toHaveLength(limit);
+        if (filter.status) expect(pages[0]?.counts[filter.status]).toBe(rows.length);
+      }),
+      { numRuns: 150 },
+    );
+  }, 60_000);
+});
+
 describe('CSV', () => {
   test('holds the whole report, in the same order as the pages, past one page of reading', async () => {
     const user_id = newAccount();
@@ -213,4 +274,34 @@ describe('CSV', () => {
   ])('the cell %j is written as %j', (value, cell) => {
     expect(csvCell(value)).toBe(cell);
   });
+
+  test.each([
+    ...[
+      '004821',
+      '12345678901234567',
+      '1-2',
+      '1/2/2026',
+      '12:30',
+      '1E5',
+      '1.50',
+      '۰۰۴۸۲۱',
+      '١٢٬٥',
+      ' 7 ',
+      '3 pm',
+      '50%',
+      '(5)',
+    ],
+    ...['3-May', 'MAR 2026', 'Dec 24, 2026'],
+  ])('the text %j keeps its characters behind an apostrophe', (text) => {
+    const cell = csvCell(text, true);
+    expect(cell.replace(/^"(.*)"$/, '$1')).toBe(`'${text}`);
+    expect(csvCell(text)).not.toContain("'");
+  });
+
+  test.each(['', '.', 'a-1', 'A5', 'کد تایید: 1234', '5 messages', 'Mayor 5 b', 'e5', '12a'])(
+    'the text %j stays as it is',
+    (text) => {
+      expect(csvCell(text, true)).toBe(text);
+    },
+  );
 });

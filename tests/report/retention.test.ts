@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { createPatientWrite } from '../../report/consumer.ts';
+import { readPage } from '../../report/list.ts';
 import { migrate } from '../../report/migrate.ts';
 import { createDays, firstId } from '../../report/partitions.ts';
 import { retain } from '../../report/retention.ts';
@@ -108,6 +109,18 @@ describe('retention', () => {
 
     expect((await writeFacts(db.writer, facts)).expired).toBe(2);
     expect(await readTotals(db.store, watermark, user_id)).toEqual(before);
+
+    // A page counts what pages show.
+    for (const range of [
+      { fromMs: null, toMs: null },
+      { fromMs: nowMs - 41 * DAY_MS, toMs: nowMs },
+    ])
+      for (const filter of [range, { ...range, status: 'sent' as const }]) {
+        const { items, counts } = await readPage(db.store, user_id, filter, 50);
+        expect([items.map(({ message_id }) => message_id), counts.sent]).toEqual([[young.id], 1]);
+      }
+    const gone = await readPage(db.store, user_id, { fromMs: null, toMs: nowMs - 39 * DAY_MS }, 50);
+    expect([gone.items, gone.counts.sent]).toEqual([[], 0]);
   });
 
   test('a replica that does not know yet what another dropped meets no error and counts nothing twice', async () => {
