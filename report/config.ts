@@ -48,6 +48,10 @@ export function checkSettings(config: Config): Config {
     problems.push('DEAD_LETTER_RETENTION_DAYS: must exceed KAFKA_RETENTION_DAYS, or old dead letters come back');
   if (config.DEAD_LETTER_RETENTION_DAYS > config.REPORT_RETENTION_DAYS)
     problems.push('DEAD_LETTER_RETENTION_DAYS: a dead letter cannot outlive its message (REPORT_RETENTION_DAYS)');
+  if (config.RECEIPT_RETENTION_DAYS > config.REPORT_RETENTION_DAYS)
+    problems.push(
+      'RECEIPT_RETENTION_DAYS: a receipt cannot wait longer than its message is kept (REPORT_RETENTION_DAYS), or it is taken up and put back again and again',
+    );
   try {
     new Intl.DateTimeFormat('en', { timeZone: config.REPORT_TIME_ZONE });
   } catch {

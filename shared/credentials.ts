@@ -107,9 +107,9 @@ export const KAFKA_SETTINGS = {
   KAFKA_REPLICATION: integer(1, 1, 9, 'copies of each topic that a service creates'),
   KAFKA_RETENTION_DAYS: integer(
     7,
-    1,
+    4,
     365,
-    'days that topics keep records; must exceed the longest validity of a message',
+    'days that topics keep records: more than the longest validity of a message, 3 days, or Kafka drops what still waits',
   ),
   KAFKA_TLS: choice('off', ['off', 'on'], 'on: the brokers are spoken to by TLS'),
   KAFKA_SASL: choice(

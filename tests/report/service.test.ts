@@ -370,6 +370,7 @@ describe('settings', () => {
       REPORT_RETENTION_DAYS: 8,
       KAFKA_RETENTION_DAYS: 20,
       DEAD_LETTER_RETENTION_DAYS: 30,
+      RECEIPT_RETENTION_DAYS: 9,
       REPORT_TIME_ZONE: 'Tehran/Iran',
     };
     try {
@@ -379,9 +380,16 @@ describe('settings', () => {
       expect((thrown as ConfigError).problems.map((problem) => problem.split(':')[0])).toEqual([
         'REPORT_RETENTION_DAYS',
         'DEAD_LETTER_RETENTION_DAYS',
+        'RECEIPT_RETENTION_DAYS',
         'REPORT_TIME_ZONE',
       ]);
     }
+  });
+
+  test('Kafka never keeps records for less than a message may wait', () => {
+    const read = (days: string) => readSettings(settings, { KAFKA_RETENTION_DAYS: days });
+    expect(() => read('3')).toThrow('KAFKA_RETENTION_DAYS');
+    expect(read('4').KAFKA_RETENTION_DAYS * 86_400).toBeGreaterThan(259_200);
   });
 
   test('a server that is not there ends the start with one sentence, without a password', async () => {
