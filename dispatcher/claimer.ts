@@ -13,7 +13,7 @@ const RETRY_MS = 250;
 export type Claimer = {
   /** Claims a message and hands it on; never rejects. */
   claim(lane: Lane, work: Work): Promise<void>;
-  /** Claims that have no answer yet. */
+  /** Slots of the claims that have no answer yet. */
   readonly claiming: Readonly<Record<Side, number>>;
   /** A claim failed: no other is to be tried before, by the monotonic clock. */
   readonly restUntil: number;
@@ -25,7 +25,7 @@ export type Claimer = {
  * @param wake a claim has its answer
  */
 export function createClaimer(
-  { settings, records, giveWay, notClaimed, undo, log }: PumpDeps,
+  { settings, connector, records, giveWay, notClaimed, undo, log }: PumpDeps,
   onClaimed: (claimed: Claimed) => void,
   putBack: (lane: Lane, work: Work) => void,
   wake: () => void,
@@ -45,7 +45,8 @@ export function createClaimer(
   });
 
   const claim = async (lane: Lane, work: Work): Promise<void> => {
-    claiming[sideOf(lane)] += 1;
+    const slots = connector.slotsOf(work.event);
+    claiming[sideOf(lane)] += slots;
     const at = performance.now();
     work.claim = records.nextClaim();
     failpoint('dispatcher.before_claim');
@@ -54,7 +55,7 @@ export function createClaimer(
       if (lane === 'express') giveWay.claimed(performance.now(), performance.now() - at);
       if (result.code === ClaimCode.CLAIMED) {
         failpoint('dispatcher.after_claim');
-        onClaimed({ work, lane, at });
+        onClaimed({ work, lane, at, slots });
       } else notClaimed(work, result);
     } catch (thrown) {
       restUntil = performance.now() + RETRY_MS;
@@ -63,7 +64,7 @@ export function createClaimer(
       if (!(thrown instanceof AppError && thrown.code === 'unavailable')) await undo(work, name);
       putBack(lane, work);
     } finally {
-      claiming[sideOf(lane)] -= 1;
+      claiming[sideOf(lane)] -= slots;
       wake();
     }
   };

@@ -24,7 +24,13 @@ export type Submission = {
  * `smpp_0x0000000b`, `http_400`, `connect_failed`, `no_answer`: never the operator's own free text.
  * `linkFault` is true when the link failed rather than the message: only that feeds the breaker.
  */
-export type SubmitOutcome =
+export type SubmitOutcome = Ended & {
+  /** Some part was throttled, whatever became of the message: the rate is too high. */
+  throttled?: boolean;
+  /** Parts that were written once more. */
+  rewritten?: number;
+};
+type Ended =
   /** Some parts may have been refused: acceptedParts < parts is a partial acceptance, never resent. */
   | {
       kind: 'accepted';
@@ -34,8 +40,6 @@ export type SubmitOutcome =
       linkFault: false;
       /** Of a partial acceptance: the error of the worst part. */
       partError?: string;
-      /** Some part was throttled, though it may have been accepted later: the rate is too high all the same. */
-      throttled?: boolean;
     }
   /** `wrongNetwork`: refused because the number belongs to another operator now. */
   | { kind: 'rejected'; error: string; wrongNetwork: boolean; linkFault: boolean }
@@ -97,6 +101,8 @@ export type Connector = {
   /** Free slots now; 0 while not ready. */
   readonly free: number;
   readonly ready: boolean;
+  /** Slots that a message takes: as many as it has submits of its own at the operator. */
+  slotsOf(message: Pick<Submission, 'text' | 'encoding' | 'pages'>): number;
   /** Never rejects. Call it only while `free` > 0, else the answer is `released`. */
   submit(submission: Submission): Promise<SubmitOutcome>;
   state(): ConnectorState;

@@ -11,9 +11,9 @@ const AHEAD_OF_RATE_S = 0.25;
 const AHEAD_OF_RATE_MAX_S = 1;
 
 export type Cover = {
-  /** One more was submitted. */
-  submitted(): void;
-  /** How many claims to have ahead of the window, where a claim takes so long. */
+  /** So many slots more were submitted. */
+  submitted(slots: number): void;
+  /** How many slots to have claims for ahead of the window, where a claim takes so long. */
   size(now: number, claimMs: number): number;
 };
 
@@ -23,8 +23,8 @@ export function createCover(windowSize: number): Cover {
   let since = performance.now();
   let perMs = 0;
   return {
-    submitted: (): void => {
-      submitted += 1;
+    submitted: (slots: number): void => {
+      submitted += slots;
     },
     size: (now: number, claimMs: number): number => {
       if (now - since > 500) {

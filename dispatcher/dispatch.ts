@@ -49,6 +49,8 @@ export type Dispatch = {
    * answers false and is done when the first is.
    */
   enter(work: Work): boolean;
+  /** The slot of a queue's operator; null where no operator has it. */
+  slotOfQueue(queue: string): number | null;
   /** Whether a queue that was full holds several times as much by now. */
   brims(queue: string): boolean;
   wake(): void;
@@ -228,6 +230,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
   return {
     route: (lane, work) => push(lane, { ...work, done: () => inside.leave(work) }),
     enter: inside.enter,
+    slotOfQueue: (queue) => lines.get(queue.split('/')[0] as string)?.settings.slot ?? null,
     brims: (queue) => {
       const [operator = '', lane] = queue.split('/') as [string, Lane];
       const length = queue === NOWHERE ? nowhere.length : (lines.get(operator)?.pump.queued(lane) ?? 0);

@@ -77,6 +77,7 @@ export async function start(config: Config, scope: Scope, log: Log) {
     kafka,
     route: opened.route,
     enter: opened.enter,
+    slotOfQueue: opened.slotOfQueue,
     brims: opened.brims,
     onTaken: opened.wake,
     log,

@@ -27,7 +27,9 @@ export type IntakeDeps = {
   route: (lane: Lane, work: Work) => string | null;
   /** False when this attempt is on its way through this process already: then its record is done when that one is. */
   enter: (work: Work) => boolean;
-  /** True when a full queue went on growing, by partitions that it shares with another operator, until it may not any more. */
+  /** The slot whose partitions feed the queue; null for one that has none of its own. */
+  slotOfQueue: (queue: string) => number | null;
+  /** True when a full queue went on growing, by partitions of others or shared with others, until it may not any more. */
   brims: (queue: string) => boolean;
   onPoison: (topic: string, partition: number, offset: number) => void;
   onCrash: (error: Error) => void;
@@ -47,7 +49,7 @@ export type Intake = {
 };
 
 export function createIntake(deps: IntakeDeps): Intake {
-  const { kafka, route, enter, brims, onPoison, onCrash, onTaken } = deps;
+  const { kafka, route, enter, slotOfQueue, brims, onPoison, onCrash, onTaken } = deps;
   const streams = new Map<string, Stream>();
   /** Each paused partition with the full queues that its records are for. */
   const paused = new Map<string, { topic: string; partition: number; queues: Set<string> }>();
@@ -80,7 +82,8 @@ export function createIntake(deps: IntakeDeps): Intake {
     }
   };
   /**
-   * Operators of one slot share its partitions: those that have room go on, and a full queue grows with them, within bounds.
+   * Operators of one slot share its partitions: as soon as one of two that were full has room both go on, and the other's queue grows
+   * with it, within bounds.
    */
   const resumeFor = (queue: string): void => {
     for (const [key, { topic, partition, queues }] of paused) {
@@ -89,6 +92,12 @@ export function createIntake(deps: IntakeDeps): Intake {
       streams.get(topic)?.resume(topic, partition);
     }
   };
+
+  /**
+   * A full queue holds up its own partitions. One that a stray of another slot came to (a ported number, a prefix that moved) holds
+   * up that one only once it brims: its operator's trouble would be the other's.
+   */
+  const holdsUp = (queue: string, slot: number): boolean => slotOfQueue(queue) === slot || brims(queue);
 
   const takeLane =
     (lane: Lane) =>
@@ -105,7 +114,8 @@ export function createIntake(deps: IntakeDeps): Intake {
         const queue = enter(work) ? route(lane, work) : null;
         if (queue !== null) full.add(queue);
       }
-      for (const queue of full) pauseFor(queue, topic, partition);
+      const slot = slotOf(partition, kafka.partitionsOf(topic));
+      for (const queue of full) if (holdsUp(queue, slot)) pauseFor(queue, topic, partition);
       tellTaken();
     };
 

@@ -4,6 +4,8 @@
 -- answers  { granted, milliseconds until asking again can help }
 -- The bucket saves a twenty-fifth of a second and what becomes due while the next call is on its way. Where express could not
 -- be served whole nobody gets anything for the others until it was: it waits behind no other dispatcher's normal messages.
+-- Submits and their settlements free memory in the end: at maxmemory a script's first write is refused unless it needs none.
+redis.call('DEL', KEYS[1] .. ':none')
 local SLACK_S = 0.06
 -- What the bucket saved comes on top: with this no half a minute sees more than tps.
 local REFILL = 0.99

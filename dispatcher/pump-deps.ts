@@ -13,8 +13,8 @@ import type { Settled } from './settle.ts';
 import type { Work } from './work.ts';
 
 export type Queued = { lane: Lane; work: Work };
-/** `at`: when it was, by the monotonic clock. */
-export type Claimed = Queued & { at: number };
+/** `at`: when it was, by the monotonic clock. `slots`: of the window, which its submit will take. */
+export type Claimed = Queued & { at: number; slots: number };
 /** `taken` by another operator; it `stays` for reasons of its own; `nobody` would take it or one like it now. */
 export type Diverted = 'taken' | 'stays' | 'nobody';
 

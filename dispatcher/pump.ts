@@ -1,7 +1,8 @@
 /**
  * One operator's pump: from its queue to its connector, as fast as window, rate and breaker allow.
  *
- * A message is claimed only for a free window slot, plus what covers one claim's round trip: whatever is claimed when the
+ * What is counted against the window are its slots, of which a long message takes one for each of its parts. A message is claimed only
+ * for free ones, plus what covers one claim's round trip: whatever is claimed when the
  * process dies becomes `unknown`. A claim is good for CLAIM_GOOD_MS by this process' monotonic clock; one that waited longer
  * is handed back and claimed anew before it is submitted.
  */
@@ -26,16 +27,17 @@ const LINK_DOWN_FAULT_MS = 1_000;
 const LOOK_MS = 1_000;
 const LOOK_AROUND_MS = 250;
 
-export type PumpState = { queued: Record<Lane, number>; claimed: number; claiming: number; submitting: number };
+/** Messages that wait, and those of them that are claimed. */
+export type PumpState = { queued: Record<Lane, number>; claimed: number };
 
 export type Pump = {
   readonly name: string;
   readonly connector: Connector;
   push(lane: Lane, work: Work): void;
   queued(lane: Lane): number;
-  /** Messages that wait for their submit with a claim in hand; of express with one on its way as well. */
+  /** Slots of messages that wait for their submit with a claim in hand; of express with one on its way as well. */
   waiting(): Wanted;
-  /** Messages on their way from the queue to their end. */
+  /** Slots of messages on their way from the queue to their end. */
   readonly busy: number;
   /** Something changed: a slot, a token, a link. */
   wake(): void;
@@ -48,11 +50,37 @@ export type Pump = {
   close(handOver: (queued: Queued) => void): Promise<void>;
 };
 
+/** Claimed messages in their order, with the sum of their slots. */
+function createReady() {
+  const list = createFifo<Claimed>();
+  let slots = 0;
+  return {
+    get length() {
+      return list.length;
+    },
+    get first() {
+      return list.first;
+    },
+    get slots() {
+      return slots;
+    },
+    push: (claimed: Claimed): void => {
+      slots += claimed.slots;
+      list.push(claimed);
+    },
+    shift: (): Claimed | undefined => {
+      const claimed = list.shift();
+      slots -= claimed?.slots ?? 0;
+      return claimed;
+    },
+  };
+}
+
 export function createPump(deps: PumpDeps): Pump {
   const { settings, connector, rate, lease, breaker, records, giveWay } = deps;
   const { name } = settings;
   const queue = createLaneQueue<Work>((a, b) => a.event.id < b.event.id);
-  const ready = { express: createFifo<Claimed>(), others: createFifo<Claimed>() };
+  const ready = { express: createReady(), others: createReady() };
   const cover = createCover(connector.windowSize);
   const othersMax = Math.max(1, Math.floor(connector.windowSize * (1 - settings.expressShare)));
   const tasks = new Set<Promise<void>>();
@@ -60,8 +88,8 @@ export function createPump(deps: PumpDeps): Pump {
   let downSince: number | null = null;
   const alarm = createAlarm(() => wake());
 
-  const expressInside = (): number => submitting.express + claiming.express + ready.express.length;
-  const othersInside = (): number => submitting.others + claiming.others + ready.others.length;
+  const expressInside = (): number => submitting.express + claiming.express + ready.express.slots;
+  const othersInside = (): number => submitting.others + claiming.others + ready.others.slots;
 
   const track = (task: Promise<void>): void => {
     tasks.add(task);
@@ -95,13 +123,17 @@ export function createPump(deps: PumpDeps): Pump {
   );
   const { claiming } = claimer;
 
+  /** A message that is longer than all of their part goes when it is alone. */
+  const othersFit = (slots: number): boolean => submitting.others === 0 || submitting.others + slots <= othersMax;
+
   const submitReady = (now: number): void => {
     if (handOver) return;
     if (rate.waitMs(now) > PAUSE_HELD_MS) handBackReady();
     const allowance = breaker.allowance(now);
     while (connector.free > 0 && submitting.express + submitting.others < allowance) {
-      const list = ready.express.length > 0 ? ready.express : submitting.others < othersMax ? ready.others : null;
-      if (list === null || list.length === 0 || rate.available(now) <= 0 || lease.available() <= 0) return;
+      const list = ready.express.length > 0 ? ready.express : ready.others;
+      if (list.first === undefined || rate.available(now) <= 0 || lease.available() <= 0) return;
+      if (list === ready.others && !othersFit(list.first.slots)) return;
       const next = list.shift() as Claimed;
       if (now - next.at > CLAIM_GOOD_MS) handBack(next);
       else track(submitter.submit(next, now));
@@ -120,12 +152,12 @@ export function createPump(deps: PumpDeps): Pump {
     // What the others have claimed takes no room from express: it goes before them wherever they wait.
     while (
       expressInside() + submitting.others < windowSize + ahead &&
-      claiming.express + ready.express.length < most &&
+      claiming.express + ready.express.slots < most &&
       expressInside() + othersInside() < allowance
     ) {
       const othersMay =
         othersInside() < othersRoom &&
-        claiming.others + ready.others.length < most &&
+        claiming.others + ready.others.slots < most &&
         expressInside() + othersInside() < windowSize + ahead;
       const next = onTrial ? queue.takeProbe() : queue.take(othersMay);
       if (next === null) return;
@@ -201,7 +233,7 @@ export function createPump(deps: PumpDeps): Pump {
     connector,
     push: queue.push,
     queued: queue.lengthOf,
-    waiting: () => ({ express: claiming.express + ready.express.length, others: ready.others.length }),
+    waiting: () => ({ express: claiming.express + ready.express.slots, others: ready.others.slots }),
     get busy() {
       return expressInside() + othersInside();
     },
@@ -210,8 +242,6 @@ export function createPump(deps: PumpDeps): Pump {
     state: () => ({
       queued: { express: queue.lengthOf('express'), normal: queue.lengthOf('normal'), bulk: queue.lengthOf('bulk') },
       claimed: ready.express.length + ready.others.length,
-      claiming: claiming.express + claiming.others,
-      submitting: submitting.express + submitting.others,
     }),
     close: async (take) => {
       handOver = take;

@@ -15,14 +15,10 @@ export function createFifo<T>() {
     get length() {
       return items.length - head;
     },
-    push: (item: T): void => void items.push(item),
-    /** Back to the front: what was taken but could not go. */
-    unshift: (item: T): void => {
-      if (head > 0) {
-        head -= 1;
-        items[head] = item;
-      } else items.unshift(item);
+    get first(): T | undefined {
+      return items[head];
     },
+    push: (item: T): void => void items.push(item),
     shift: (): T | undefined => {
       if (head >= items.length) return undefined;
       const item = items[head];

@@ -1,4 +1,6 @@
 /** Delivery receipts on their way to the report, whichever connector brought them. */
+
+import { AppError } from '../shared/error.ts';
 import type { ReceiptEvent } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import type { Producer } from '../shared/kafka-producer.ts';
@@ -6,8 +8,11 @@ import type { OperatorSettings } from '../shared/sms/operators.ts';
 import { TOPICS } from '../shared/topics.ts';
 import type { OperatorReceipt } from './connector.ts';
 
-/** Resolves when Kafka has it: only then may the operator be told that it was taken. */
+/** Resolves when Kafka has it: only then may the operator be told that it was taken. Rejects where it cannot be kept. */
 export type PublishReceipt = (operator: string, receipt: OperatorReceipt) => Promise<void>;
+
+/** Records that wait for Kafka, past which a receipt is refused: the operator sends it again. */
+const WAITING_MAX = 10_000;
 
 /** True where an operator gets a long message in parts, of which each has a receipt of its own. */
 const inParts = (operators: readonly OperatorSettings[], name: string): boolean =>
@@ -15,7 +20,8 @@ const inParts = (operators: readonly OperatorSettings[], name: string): boolean 
 
 /** @param operators as the file has them now */
 export function receiptPublisher(producer: Producer, operators: () => readonly OperatorSettings[]): PublishReceipt {
-  return (operator, receipt) => {
+  return async (operator, receipt) => {
+    if (producer.waiting > WAITING_MAX) throw new AppError('unavailable', 'Receipts cannot be kept at the moment.');
     const event: ReceiptEvent = {
       kind: 'receipt',
       operator,

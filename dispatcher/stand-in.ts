@@ -71,16 +71,19 @@ export function createStandIns({ lines, queueMax, onMoved, push }: StandInDeps) 
     return home === from ? 'nobody' : 'stays';
   };
 
-  /** The next operator is tried once: a fallback, else whoever comes next in the file. */
+  /**
+   * The next operator is tried once: a fallback, else whoever comes next in the file. One that is fit goes before one that is not, at
+   * which the message waits as its own ones do.
+   */
   const reroute = (from: string, lane: Lane, work: Work): (() => void) | null => {
     if (work.pinned !== undefined || work.reroutedFrom !== undefined) return null;
     const names = [...lines.keys()];
     const at = names.indexOf(from);
     const fallback = lines.get(from)?.settings.fallback ?? [];
-    const next = [...fallback, ...names.slice(at + 1), ...names.slice(0, Math.max(0, at))].find((name) => {
-      const line = name === from ? undefined : lines.get(name);
-      return line !== undefined && isFit(line);
-    });
+    const others = [...fallback, ...names.slice(at + 1), ...names.slice(0, Math.max(0, at))].filter(
+      (name) => name !== from && lines.has(name),
+    );
+    const next = others.find((name) => isFit(lines.get(name) as Line)) ?? others[0];
     if (next === undefined) return null;
     return () => {
       const line = lines.get(next);

@@ -16,7 +16,7 @@ export type Counters = Record<SubmitOutcome['kind'], number>;
 export type Submitter = {
   /** Submits and settles a message for which the window, the rate and the lease have room; never rejects. */
   submit(claimed: Claimed, now: number): Promise<void>;
-  /** Submits that have no answer yet. */
+  /** Slots of the submits that have no answer yet. */
   readonly submitting: Readonly<Record<Side, number>>;
   readonly counters: Counters;
 };
@@ -37,15 +37,12 @@ export function createSubmitter(
   const submitting = { express: 0, others: 0 };
   const counters: Counters = { accepted: 0, rejected: 0, transient: 0, throttled: 0, unknown: 0, released: 0 };
 
-  /** Operators count what they are sent, and that is pages. */
-  const takeRate = (now: number, { event }: Work): void => {
-    rate.take(now, event.pages);
-    lease.take(event.pages);
+  /** Operators count what they are sent: pages, or the parts where those are more. */
+  const takeRate = (now: number, count: number): void => {
+    rate.take(now, count);
+    lease.take(count);
   };
-  const giveBack = ({ event }: Work): void => {
-    rate.giveBack(event.pages);
-    lease.giveBack(event.pages);
-  };
+  const countOf = ({ work, slots }: Claimed): number => Math.max(work.event.pages, slots);
 
   const submit = ({ work: { event, attempt }, lane }: Claimed): Promise<SubmitOutcome> =>
     connector.submit({
@@ -61,28 +58,31 @@ export function createSubmitter(
     });
 
   /** What the outcome says of the link and of the rate. */
-  const heed = (now: number, startedMs: number, work: Work, outcome: SubmitOutcome): void => {
+  const heed = (now: number, startedMs: number, claimed: Claimed, outcome: SubmitOutcome): void => {
     counters[outcome.kind] += 1;
-    if (outcome.kind === 'released') giveBack(work);
-    else
+    if (outcome.kind === 'released') {
+      rate.giveBack(countOf(claimed));
+      lease.giveBack(countOf(claimed));
+    } else
       breaker.record(now, outcome.linkFault, {
         startedMs,
         lost: 'error' in outcome && outcome.error === 'connection_lost',
       });
     if (outcome.kind === 'throttled') rate.throttled(now, outcome.retryAfterMs ?? 0);
-    if (outcome.kind === 'accepted' && outcome.throttled) rate.throttled(now, 0);
+    else if (outcome.throttled) rate.throttled(now, 0);
+    if (outcome.rewritten !== undefined) takeRate(now, outcome.rewritten);
   };
 
   const submitOne = async (claimed: Claimed): Promise<void> => {
-    const { work, lane } = claimed;
+    const { work, lane, slots } = claimed;
     const startedMs = performance.now();
-    submitting[sideOf(lane)] += 1;
+    submitting[sideOf(lane)] += slots;
     const outcome = await submit(claimed);
     failpoint('dispatcher.after_submit');
     const now = performance.now();
-    submitting[sideOf(lane)] -= 1;
-    cover.submitted();
-    heed(now, startedMs, work, outcome);
+    submitting[sideOf(lane)] -= slots;
+    cover.submitted(slots);
+    heed(now, startedMs, claimed, outcome);
     deps.onSubmitted(name, lane, outcome, (now - startedMs) / 1_000);
     wake();
     if (outcome.kind === 'rejected' && outcome.wrongNetwork) {
@@ -102,7 +102,7 @@ export function createSubmitter(
 
   return {
     submit: (claimed, now) => {
-      takeRate(now, claimed.work);
+      takeRate(now, countOf(claimed));
       return submitOne(claimed);
     },
     submitting,

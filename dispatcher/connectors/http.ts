@@ -78,6 +78,7 @@ export function createHttpConnector(
     get ready() {
       return !closed;
     },
+    slotsOf: () => 1,
     submit,
     state: () => ({ connector: 'http', ready: !closed, binds: [], inflight, windowSize }),
     close() {

@@ -14,6 +14,8 @@ import { isLinkStatus, statusClass, statusWord } from './statuses.ts';
 
 /** A link that held this long, or that answered a submit, was a good one: the pauses begin anew. */
 const STEADY_MS = 10_000;
+/** While it closes: the pause before parts that failed are sent again. */
+const LAST_PAUSE_MS = 500;
 
 export type BindEvents = {
   /** Bound, or slots came free. */
@@ -27,7 +29,8 @@ export type BindEvents = {
 
 export type Bind = Carrier & {
   readonly role: Role;
-  readonly bound: boolean;
+  /** May be given a message. */
+  readonly carries: boolean;
   /** Parts that wait or are unanswered. */
   readonly inflight: number;
   readonly free: number;
@@ -36,7 +39,7 @@ export type Bind = Carrier & {
   readonly lastError: string | null;
   submit(parts: readonly SubmitPart[]): void;
   tick(nowMs: number): void;
-  /** No parts are taken any more, and those that wait for another try end. */
+  /** No message is taken any more, and the rest of one that is in pieces does not wait long for its next try. */
   drain(): void;
   /** Unbinds. */
   close(): void;
@@ -180,12 +183,6 @@ export function createBind(
     pump();
   };
 
-  const endDelayed = (): void => {
-    const waiting = delayed.flatMap(({ parts }) => parts);
-    delayed = [];
-    for (const part of waiting) part.sending.settle(part, { kind: 'unwritten', error: 'closed', linkFault: false });
-  };
-
   return {
     role,
     get carries() {
@@ -216,7 +213,7 @@ export function createBind(
       pump();
     },
     later: (parts, pauseMs) => {
-      delayed.push({ parts, at: performance.now() + pauseMs });
+      delayed.push({ parts, at: performance.now() + (draining ? Math.min(pauseMs, LAST_PAUSE_MS) : pauseMs) });
     },
     tick: (now) => {
       if (!session) {
@@ -230,7 +227,8 @@ export function createBind(
     },
     drain: () => {
       draining = true;
-      endDelayed();
+      const soon = performance.now() + LAST_PAUSE_MS;
+      for (const wait of delayed) wait.at = Math.min(wait.at, soon);
     },
     close: () => {
       closing = true;

@@ -30,8 +30,7 @@ type Failure = Exclude<PartOutcome, { kind: 'accepted' }>;
 /** From the worst, which decides. */
 const WORST_FIRST: readonly Failure['kind'][] = ['unknown', 'transient', 'throttled', 'rejected', 'unwritten'];
 
-/** @param throttled whether some part was throttled, even if it was accepted later */
-export function combineParts(outcomes: readonly PartOutcome[], throttled: boolean): SubmitOutcome {
+export function combineParts(outcomes: readonly PartOutcome[]): SubmitOutcome {
   const operatorIds: string[] = [];
   let accepted = 0;
   let worst: Failure | null = null;
@@ -49,7 +48,6 @@ export function combineParts(outcomes: readonly PartOutcome[], throttled: boolea
       parts: outcomes.length,
       linkFault: false,
       ...(worst ? { partError: worst.error } : {}),
-      ...(throttled ? { throttled } : {}),
     };
   }
   switch (worst.kind) {

@@ -63,11 +63,23 @@ export function partsOf(
   }));
 }
 
+/** How many PDUs `partsOf` makes of it. */
+export function partCount(
+  message: Pick<Submission, 'text' | 'encoding' | 'pages'>,
+  { longMessage, defaultAlphabet }: Pick<SmppSettings, 'longMessage' | 'defaultAlphabet'>,
+): number {
+  const { encoding } = encodingFor(message, defaultAlphabet);
+  const asBilled = encoding === message.encoding && (message.pages === 1 || longMessage !== 'udh16');
+  const parts = asBilled ? message.pages : splitText(message.text, encoding).length;
+  if (parts === 1 || longMessage === 'payload') return 1;
+  return asBilled || longMessage !== 'udh16' ? parts : splitWide(message.text, encoding).length;
+}
+
 /**
  * What data_coding 0 cannot carry at this SMSC (Greek capitals or the euro sign in Latin-1) goes out as UCS-2, in more parts than
  * were billed perhaps, rather than with other letters than were written.
  */
-function encodingFor({ text, encoding }: Submission, alphabet: DefaultAlphabet): Encoded {
+function encodingFor({ text, encoding }: Pick<Submission, 'text' | 'encoding'>, alphabet: DefaultAlphabet): Encoded {
   if (encoding === 'ucs2') return UCS2;
   if (alphabet === 'gsm7') return GSM7;
   return (alphabet === 'ascii' ? BEYOND_ASCII : BEYOND_LATIN1).test(text) ? UCS2 : LATIN1;

@@ -5,7 +5,7 @@
  * A part that fails stops the unwritten ones where the message cannot be whole any more, or where nothing of it was accepted yet
  * (then all of it is tried again later, or refused, as a whole). Throttled, transient and unwritten parts of a message of which some
  * part was accepted are sent again on the same bind, with growing pauses: a message in pieces helps nobody, and nobody else can
- * complete it.
+ * complete it. No part is written after `writeBy`: the claim that this is done under ends, and who claims next knows of no part.
  */
 import type { SubmitOutcome } from '../connector.ts';
 import { combineParts, type PartOutcome } from './smpp-outcome.ts';
@@ -24,8 +24,7 @@ export type SubmitPart = {
 
 /** What a sending asks of its bind. */
 export type Carrier = {
-  /** False while unbound or closing. */
-  readonly carries: boolean;
+  readonly bound: boolean;
   /** Sends these after a pause, or settles them as unwritten when the link is lost before. */
   later(parts: SubmitPart[], pauseMs: number): void;
 };
@@ -33,14 +32,16 @@ export type Carrier = {
 export type Sending = {
   readonly parts: readonly SubmitPart[];
   /** Null when the part may be written now, else why not. */
-  withheld(): 'expired' | 'stopped' | null;
+  withheld(): 'expired' | 'stopped' | 'late' | null;
   settle(part: SubmitPart, outcome: PartOutcome): void;
 };
 
+/** @param writeBy monotonic, milliseconds */
 export function createSending(
   fields: readonly SubmitFields[],
   carrier: Carrier,
   isValid: () => boolean,
+  writeBy: number,
   onDecided: (outcome: SubmitOutcome) => void,
 ): Sending {
   const outcomes: PartOutcome[] = [];
@@ -50,6 +51,7 @@ export function createSending(
   let whole = true;
   let throttled = false;
   let tries = 0;
+  let rewritten = 0;
 
   const note = (outcome: PartOutcome): void => {
     if (outcome.kind === 'accepted') accepted += 1;
@@ -65,8 +67,10 @@ export function createSending(
   const decide = (): void => {
     const pauseMs = PART_RETRY_MS[tries];
     const failed = fields.length - accepted;
-    if (accepted > 0 && failed > 0 && whole && pauseMs !== undefined && carrier.carries && isValid()) {
+    const inTime = pauseMs !== undefined && performance.now() + pauseMs < writeBy && isValid();
+    if (accepted > 0 && failed > 0 && whole && inTime && carrier.bound) {
       tries += 1;
+      rewritten += failed;
       open = failed;
       stopped = false;
       carrier.later(
@@ -75,7 +79,12 @@ export function createSending(
       );
       return;
     }
-    onDecided(combineParts(outcomes, throttled));
+    const outcome = combineParts(outcomes);
+    onDecided({
+      ...outcome,
+      ...(throttled && outcome.kind !== 'throttled' ? { throttled } : {}),
+      ...(rewritten > 0 ? { rewritten } : {}),
+    });
   };
 
   const sending: Sending = {
@@ -87,7 +96,11 @@ export function createSending(
         return sending;
       },
     })),
-    withheld: () => (stopped ? 'stopped' : isValid() ? null : 'expired'),
+    withheld: () => {
+      if (stopped) return 'stopped';
+      if (!isValid()) return 'expired';
+      return performance.now() < writeBy ? null : 'late';
+    },
     settle: (part, outcome) => {
       outcomes[part.index] = outcome;
       note(outcome);

@@ -17,11 +17,12 @@ import type {
   Submission,
   SubmitOutcome,
 } from '../connector.ts';
+import { writeWithinMs } from '../timing.ts';
 import type { Clock } from './http.ts';
 import { normaliseId, readReceipt, receiptId, receiptTime } from './receipt.ts';
 import { createReferences } from './references.ts';
 import { type Bind, type BindEvents, createBind } from './smpp-bind.ts';
-import { partsOf } from './smpp-parts.ts';
+import { partCount, partsOf } from './smpp-parts.ts';
 import { deliverSmResp, readDeliverSm, type SubmitFields } from './smpp-pdu.ts';
 import { createSending } from './smpp-sending.ts';
 import type { Role } from './smpp-session.ts';
@@ -173,6 +174,7 @@ export function createSmppConnector(
         fields,
         bind,
         () => clock.now() < submission.validUntil,
+        performance.now() + writeWithinMs(fields.length, settings),
         (outcome) => {
           submitting -= 1;
           references.close(reference, outcome.kind === 'unknown');
@@ -220,6 +222,7 @@ export function createSmppConnector(
     get ready() {
       return !closed && senders.some(({ carries }) => carries);
     },
+    slotsOf: (message) => partCount(message, settings),
     submit,
     state: () => ({
       connector: 'smpp',

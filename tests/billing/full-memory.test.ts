@@ -8,7 +8,7 @@ import type { AppError } from '../../shared/error.ts';
 import { newId } from '../../shared/id.ts';
 import { assertCoherent, readShard } from '../support/coherence.ts';
 import { type Calls, callsOn, EVER, relayed } from './calls.ts';
-import { type OwnRedis, startOwnRedis } from './own-redis.ts';
+import { fillMemory, type OwnRedis, startOwnRedis } from './own-redis.ts';
 
 let own: OwnRedis;
 let billing: Calls;
@@ -24,26 +24,12 @@ beforeEach(async () => {
 const TAG = tagOf('a');
 const books = () => readShard(own.redis, TAG);
 
-/** Fills Redis until it takes not even a small write any more. */
-async function fill(): Promise<void> {
-  let n = 0;
-  for (const bytes of [100_000, 1_000, 10]) {
-    for (;;) {
-      const refused = await own.redis.set(`filler:${n++}`, 'x'.repeat(bytes)).then(
-        () => false,
-        (thrown: Error) => /OOM/.test(thrown.message) || Promise.reject(thrown),
-      );
-      if (refused) break;
-    }
-  }
-}
-
 /** Messages that are held, and Redis full. */
 async function heldAndFull(count: number): Promise<string[]> {
   await billing.topUp('a', 1_000);
   const ids = Array.from({ length: count }, () => newId());
   await billing.hold({ user: 'a', items: ids.map((id) => ({ id, price: 10 })) });
-  await fill();
+  await fillMemory(own.redis);
   return ids;
 }
 
@@ -88,8 +74,8 @@ test('with the memory of Redis full what is in flight goes on: claims, every out
   }
   const { events } = relayed(await billing.scripts.relay(TAG, 'gateway', 5_000, 10, 0, EVER));
   expect(events.map(({ id }) => id).sort()).toEqual([unproduced, released].sort());
-  const swept = answersOf<string[]>(await billing.scripts.sweep(TAG, 'sweeper', 5_000, 10));
-  expect(new Set(swept.map(([id, state]) => `${id} ${state}`))).toEqual(
+  const swept = answersOf<[string[], string]>(await billing.scripts.sweep(TAG, 'sweeper', 5_000, 10));
+  expect(new Set(swept.map(([[id], state]) => `${id} ${state}`))).toEqual(
     new Set([`${sent} sent`, `${rejected} failed`, `${transient} held`, `${unknown} unknown`, `${left} unknown`]),
   );
   await billing.published({ user_id: 'a', message_id: sent, version: 1 });

@@ -35,6 +35,20 @@ export async function startOwnRedis(options: Pick<RedisOptions, 'maxmemory' | 'p
   };
 }
 
+/** Fills Redis until it takes not even a small write any more. */
+export async function fillMemory(redis: Redis): Promise<void> {
+  let n = 0;
+  for (const bytes of [100_000, 1_000, 10]) {
+    for (;;) {
+      const refused = await redis.set(`filler:${n++}`, 'x'.repeat(bytes)).then(
+        () => false,
+        (thrown: Error) => /OOM/.test(thrown.message) || Promise.reject(thrown),
+      );
+      if (refused) break;
+    }
+  }
+}
+
 /**
  * Every key with its content, as Redis serializes it: two dumps are equal when nothing was written between them. Leases come
  * and go by themselves and are left out.

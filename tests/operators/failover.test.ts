@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test';
+import { Redis } from 'ioredis';
 import { freePort } from '../../local/ports.ts';
+import { importPorted } from '../../shared/ported.ts';
 import type { OperatorSpec } from '../support/operators-file.ts';
-import { newPhone } from '../support/phones.ts';
+import { e164, newPhone } from '../support/phones.ts';
 import { until } from '../support/poll.ts';
 import { assertDrained, assertSettled } from '../support/settled.ts';
 import { useStack } from '../support/use-stack.ts';
@@ -33,6 +35,32 @@ const stack = useStack({
 
 const phones = (prefix: string, count: number) => Array.from({ length: count }, () => ({ phone: newPhone(prefix) }));
 const priceOf = (accepted: readonly { price: number }[]): number => accepted.reduce((sum, { price }) => sum + price, 0);
+
+test("a message that strayed to an operator that stands still does not hold up its own operator's others", async () => {
+  await stack.charge('strays', 10_000_000);
+  await stack.charge('near', 10_000_000);
+  await isBound(stack, 'MCI');
+  stack.simulator.dials('mci', { accept_connections: false });
+  await until('MCI is away', async () => !(await operatorState(stack, 'MCI')).ready);
+  await sendAll(stack, 'strays', phones('912', 100));
+  await until("MCI's queue is full", async () => (await operatorState(stack, 'MCI')).queued.normal >= 50);
+  // Accepted for Rightel, and MCI's by the time that the dispatcher reads it.
+  await stack.stop('dispatcher');
+  const stray = newPhone('920');
+  await sendAll(stack, 'strays', [{ phone: stray }]);
+  const redis = new Redis(stack.settings.REDIS_URL as string);
+  const entry = { operator: 'MCI', until: null, source: 'entered', at: Date.now() } as const;
+  await importPorted(redis, [[e164(stray), entry]]).finally(() => redis.disconnect());
+  await stack.restart('dispatcher');
+  await until('all wait at MCI', async () => (await operatorState(stack, 'MCI')).queued.normal >= 101);
+  const sent = await sendAll(stack, 'near', phones('920', 30));
+  expect(await ended(stack, 'near', 30)).toEqual({ sent: 30 });
+  await assertSettled(stack, 'near', priceOf(sent));
+  stack.simulator.dials('mci', { accept_connections: true });
+  expect(await ended(stack, 'strays', 101)).toEqual({ sent: 101 });
+  expect(recordOf(stack, 'mci', stray)).toMatchObject({ accepted: 1 });
+  await assertDrained(stack);
+});
 
 test('an SMPP operator that refuses connections opens its breaker; without a fallback its messages wait and burn nothing, the others flow', async () => {
   await stack.charge('waits', 10_000_000);

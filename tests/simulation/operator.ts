@@ -185,6 +185,7 @@ export function createOperators(weather: Weather, onSubmit: (submit: Submit) => 
     };
     return {
       windowSize,
+      slotsOf: () => 1,
       get free() {
         return closed ? 0 : windowSize - inflight;
       },

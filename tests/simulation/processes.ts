@@ -8,6 +8,7 @@ import { openDispatch } from '../../dispatcher/dispatch.ts';
 import { createIntake } from '../../dispatcher/intake.ts';
 import { UNLIMITED } from '../../dispatcher/lease.ts';
 import { CLAIM_GOOD_MS } from '../../dispatcher/pump.ts';
+import { receiptPublisher } from '../../dispatcher/receipts.ts';
 import { openRecords } from '../../dispatcher/records.ts';
 import { submitMaxMs } from '../../dispatcher/timing.ts';
 import type { AcceptDeps } from '../../gateway/accept.ts';
@@ -197,20 +198,7 @@ export function startDispatcher(around: Surroundings, process: Process): { close
       onDrained: (queue) => intake.drained(queue),
       onMoved: () => undefined,
       early: (work, ms) => intake.rooms.addEarly(work, ms),
-      onReceipt: (operator, { operatorId, messageId, phone, status, error, at }) =>
-        producer.send({
-          topic: TOPICS.status,
-          value: JSON.stringify({
-            kind: 'receipt',
-            operator,
-            operator_id: operatorId,
-            message_id: messageId,
-            phone,
-            status,
-            error,
-            at,
-          }),
-        }),
+      onReceipt: receiptPublisher(producer, () => file.operators),
       onSubmitted: () => undefined,
       log: quiet,
     },
@@ -220,6 +208,7 @@ export function startDispatcher(around: Surroundings, process: Process): { close
     kafka: bus.clientOf(process),
     route: dispatch.route,
     enter: dispatch.enter,
+    slotOfQueue: dispatch.slotOfQueue,
     brims: dispatch.brims,
     onTaken: dispatch.wake,
     onPoison: () => undefined,

@@ -45,18 +45,14 @@ const CASES: [string, PartOutcome[], object][] = [
 ];
 
 test.each(CASES)('%s', (_, parts, outcome) => {
-  expect(combineParts(parts, false) as object).toEqual(outcome);
-});
-
-test('a throttled part is told even where all were accepted in the end', () => {
-  expect(combineParts([A('1'), A('2')], true)).toMatchObject({ kind: 'accepted', acceptedParts: 2, throttled: true });
+  expect(combineParts(parts) as object).toEqual(outcome);
 });
 
 test('any mixture: accepted parts are counted exactly, and only a message of which nothing was written is released', () => {
   const part = fc.constantFrom(A('x'), R, W, H, T, U, N);
   fc.assert(
     fc.property(fc.array(part, { minLength: 1, maxLength: 12 }), (parts) => {
-      const outcome = combineParts(parts, false);
+      const outcome = combineParts(parts);
       const acceptedParts = parts.filter(({ kind }) => kind === 'accepted').length;
       if (outcome.kind === 'accepted') {
         expect([outcome.acceptedParts, outcome.operatorIds.length]).toEqual([acceptedParts, acceptedParts]);

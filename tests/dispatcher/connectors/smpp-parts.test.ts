@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import smpp from 'smpp';
 import type { Submission } from '../../../dispatcher/connector.ts';
-import { partsOf, validityPeriod } from '../../../dispatcher/connectors/smpp-parts.ts';
+import { partCount, partsOf, validityPeriod } from '../../../dispatcher/connectors/smpp-parts.ts';
 import { type SubmitFields, submitSm } from '../../../dispatcher/connectors/smpp-pdu.ts';
 import { encodingOf } from '../../../shared/sms/encoding.ts';
 import { pagesOf } from '../../../shared/sms/pages.ts';
@@ -95,6 +95,19 @@ describe('the parts of a message', () => {
       fc.property(anyText, (text) => {
         expect(write(text).length).toBe(pagesOf(text, encodingOf(text)));
       }),
+    );
+  });
+
+  test('are known in number beforehand, whatever the form and the alphabet', () => {
+    const form = fc.constantFrom('udh8', 'udh16', 'payload' as const);
+    const alphabet = fc.constantFrom('gsm7', 'latin1', 'ascii' as const);
+    fc.assert(
+      fc.property(anyText, form, alphabet, (text, longMessage, defaultAlphabet) => {
+        const settings = smppSettings({ longMessage, defaultAlphabet } as Parameters<typeof smppSettings>[0]);
+        const message = submission(text);
+        expect(partCount(message, settings)).toBe(partsOf(message, settings, 7, 1, 0).length);
+      }),
+      { numRuns: 300 },
     );
   });
 

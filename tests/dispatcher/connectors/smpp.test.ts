@@ -294,6 +294,17 @@ describe('several parts', () => {
 });
 
 describe('closing', () => {
+  test('completes a message that is in pieces', async () => {
+    const sim = await simulator();
+    sim.dials('mci', { rules: [{ part: 2, times: 1, outcome: 'throttle' }] });
+    const rig = rigAt(sim.smppPort);
+    await rig.ready();
+    const inflight = rig.connector.submit(longSubmission(2));
+    await until(() => sim.counters('mci').received === 2, 'both parts have arrived');
+    await rig.connector.close();
+    expect(await inflight).toMatchObject({ kind: 'accepted', acceptedParts: 2, parts: 2 });
+  });
+
   test('waits for what is in flight, then unbinds; nothing is taken meanwhile', async () => {
     const held: [Pdu, FakeLink][] = [];
     const server = await smsc({ onSubmit: (pdu, link) => void held.push([pdu, link]) });
