@@ -31,6 +31,31 @@ export type SweeperDeps = {
   onSwept: (count: number) => void;
 };
 
+/** So many of what a round ended are logged by their ids, the rest by their count: a day without Kafka may end a hundred thousand. */
+const NAMED_PER_ROUND = 20;
+
+type Swept = [head: [id: string, ended: 0 | 1], ...RecordFields];
+type Endings = { note(swept: readonly Swept[]): void; sum(): void };
+
+/** What one round decided or made unknown by itself: nobody else would tell of it. */
+function logEndings(log: Log): Endings {
+  let named = 0;
+  const unnamed: Record<string, number> = {};
+  return {
+    note: (swept) => {
+      for (const [[message_id, ended], state, , , , , , reason] of swept) {
+        if (ended === 0) continue;
+        if (named < NAMED_PER_ROUND) log.info('record_ended', { message_id, state, reason });
+        else unnamed[reason] = (unnamed[reason] ?? 0) + 1;
+        named += 1;
+      }
+    },
+    sum: () => {
+      if (named > NAMED_PER_ROUND) log.info('more_records_ended', unnamed);
+    },
+  };
+}
+
 /** Publishes an outcome, and the retry that may go with it, and waits until Kafka has both. */
 export async function publish(producer: Producer, { outcome, retry, retryNumber }: Publication): Promise<void> {
   const status = producer.send({ topic: TOPICS.status, value: outcome });
@@ -52,14 +77,15 @@ export async function publishLedger(
   await redis.hdel(`${tag}:ledger`, id);
 }
 
-async function sweepRecords(deps: SweeperDeps, tag: string): Promise<boolean> {
+async function sweepRecords(deps: SweeperDeps, endings: Endings, tag: string): Promise<boolean> {
   const reply = await deps.scripts.sweep(tag, deps.owner, LEASE_MS, BATCH);
   if (reply === null) return false;
-  const found = answersOf<[id: string, ...RecordFields]>(reply);
+  const found = answersOf<Swept>(reply);
   if (found.length > 0) failpoint('billing.sweep_after_script');
+  endings.note(found);
   const confirmed: [id: string, version: number][] = [];
   const published = await Promise.allSettled(
-    found.map(async ([id, ...fields]) => {
+    found.map(async ([[id], ...fields]) => {
       const publication = publicationOf(id, fields);
       if (publication === null) return;
       await publish(deps.producer, publication);
@@ -86,15 +112,18 @@ async function sweepLedger({ redis, producer }: SweeperDeps, tag: string): Promi
 
 /** Sweeps all shards every `everyMs` until closed. */
 export function startSweeper(deps: SweeperDeps): { close(): Promise<void> } {
-  const sweepShard = async (tag: string, closed: () => boolean): Promise<void> => {
+  const sweepShard = async (tag: string, endings: Endings, closed: () => boolean): Promise<void> => {
     try {
-      while (!closed() && (await sweepRecords(deps, tag)));
+      while (!closed() && (await sweepRecords(deps, endings, tag)));
     } catch (thrown) {
       deps.log.warn('sweep_failed', errorFields(thrown));
     }
   };
   const round = async (closed: () => boolean): Promise<void> => {
-    if (deps.redis.status === 'ready') await Promise.all(TAGS.map((tag) => sweepShard(tag, closed)));
+    if (deps.redis.status !== 'ready') return;
+    const endings = logEndings(deps.log);
+    await Promise.all(TAGS.map((tag) => sweepShard(tag, endings, closed)));
+    endings.sum();
   };
   return startRounds(round, deps.everyMs);
 }

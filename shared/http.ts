@@ -3,13 +3,14 @@ import { swagger } from '@elysiajs/swagger';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
 import type { Guard } from './auth.ts';
-import { AppError, ERRORS, type FieldError, toAppError, toProblem } from './error.ts';
+import { AppError, ERRORS, toProblem } from './error.ts';
 import { newId } from './id.ts';
 import { errorFields, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { documented, Ready } from './openapi.ts';
 import { type Peer, type ServeOptions, type Server, serve } from './runtime.ts';
 import { swaggerFile, swaggerPage } from './swagger-ui.ts';
+import { fromElysia } from './violations.ts';
 
 /** Past this the runtime itself refuses, without a problem document; below it readJson does, and reads no more than it takes. */
 const RUNTIME_BODY_MAX_BYTES = 1024 * 1024 * 1024;
@@ -54,27 +55,6 @@ function refuseRepeatedParameters(url: string): void {
   });
 }
 
-type Violation = { path?: string; message?: string; schema?: { error?: unknown } };
-
-/**
- * What a schema has against a value, at most ten fields with one sentence each.
- * @param whole stands for the value itself, where no field of it is named
- */
-export function fieldErrorsOf(violations: Iterable<Violation>, whole: string): FieldError[] {
-  const fields = new Map<string, string>();
-  for (const { path = '', message, schema } of violations) {
-    // The name of an unknown field is input: the place that has it is named instead.
-    const unknownField = message === 'Unexpected property';
-    const place = unknownField ? path.replace(/\/[^/]*$/, '') : path;
-    const field = place.replace(/^\//, '').replaceAll('/', '.').slice(0, 100) || whole;
-    if (fields.has(field)) continue;
-    const said = typeof schema?.error === 'string' ? schema.error : (message ?? 'does not fit');
-    fields.set(field, unknownField ? 'has a field that is not known' : said);
-    if (fields.size === 10) break;
-  }
-  return [...fields].map(([field, detail]) => ({ field, detail }));
-}
-
 /** The methods that a path has, for `Allow`; empty where there is no such path. HEAD is a GET whose answer is thrown away. */
 function methodsAt(routes: readonly { method: string; path: string }[], pathname: string): string[] {
   const place = pathname.split('/');
@@ -88,22 +68,6 @@ function methodsAt(routes: readonly { method: string; path: string }[], pathname
   const methods = new Set(routes.filter(({ path }) => fits(path)).map(({ method }) => method));
   if (methods.has('GET')) methods.add('HEAD');
   return [...methods].sort();
-}
-
-/** What Elysia throws becomes ours; no field of it that holds the input is used. */
-function fromElysia(code: string | number, error: unknown): AppError {
-  if (code === 'NOT_FOUND') return new AppError('not_found', 'There is no such path.');
-  if (code === 'PARSE') {
-    const cause = (error as { cause?: unknown }).cause;
-    return cause instanceof AppError ? cause : new AppError('malformed_json', 'The body must be valid JSON in UTF-8.');
-  }
-  if (code === 'VALIDATION') {
-    const fields = fieldErrorsOf((error as { all?: Violation[] }).all ?? [], 'request');
-    return new AppError('invalid_request', 'The request does not fit its schema.', { fields });
-  }
-  if (code === 'INVALID_COOKIE_SIGNATURE' || code === 'INVALID_FILE_TYPE')
-    return new AppError('invalid_request', 'The request does not fit.');
-  return toAppError(error);
 }
 
 const problemHeaders = (error: AppError, requestId: string): Record<string, string> => ({
@@ -144,6 +108,18 @@ export function requestIdOf(request: Request): string {
 }
 
 /**
+ * A fault of ours, and what may or may not have been done, by the id to look it up by. What was refused alone is for a search by
+ * debug: under a flood those are hundreds of thousands.
+ */
+function logRefusal(log: Log, problem: AppError, requestId: string, thrown: unknown): void {
+  const { code, extra } = problem;
+  const fields = { request_id: requestId, ...extra };
+  if (code === 'internal') log.error('request_failed', { ...fields, ...errorFields(thrown) });
+  else if (code === 'outcome_unknown') log.warn(code, { ...fields, ...errorFields(problem) });
+  else log.debug('request_refused', { ...fields, code });
+}
+
+/**
  * What becomes of a fault that Elysia lets through. It reads a handler's source to find out whether it is asynchronous; where it
  * guesses wrong, a rejection passes its error hook by and would end as an empty 500.
  */
@@ -174,7 +150,7 @@ export function createDoor({
     }
     const problem = fromElysia(code, error);
     refused.inc({ code: problem.code });
-    if (problem.code === 'internal') log.error('request_failed', { request_id: requestId, ...errorFields(error) });
+    logRefusal(log, problem, requestId, error);
     return problemResponse(problem, requestId);
   };
   nets.set(door, (thrown, request) => refuse('UNKNOWN', thrown, request));

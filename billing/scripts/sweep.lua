@@ -1,12 +1,13 @@
 -- Sweep: ends what nobody ends, and hands out what nobody published. One owner per shard, by lease.
 -- ARGV  owner, lease ms, most
--- answers  nil without the lease, else JSON: per record { id, outcome... } to be published and then confirmed
+-- answers  nil without the lease, else JSON: per record { { id, ended }, outcome... } to be published and then confirmed
+--   ended 1: decided or made unknown here, 0: by somebody else, or here before
 local now = now_ms()
 local owner, lease_ms, most = unpack(ARGV)
 write_at_maxmemory()
 if not lease('sweep', owner, lease_ms) then return nil end
 
--- Answers whether the record now has something to publish.
+-- Answers whether the record now has something to publish, and 1 when that was decided here.
 local function look_at(id, r)
   local state = r[STATE]
   if is_decided(r) then
@@ -15,15 +16,15 @@ local function look_at(id, r)
   end
   if state == 'held' and r[VALID_UNTIL] <= now then
     decide_failed(id, r, now, 'expired', r[FLAGS], false)
-    return true
+    return true, 1
   end
   if state == 'claimed' and r[UNTIL] <= now then
     become_unknown(id, r, now, 'claim_left_behind')
-    return true
+    return true, 1
   end
   if state == 'unknown' and r[UNTIL] <= now then
     decide_failed(id, r, now, 'no_answer', join(r[FLAGS], 'perhaps_sent'), false)
-    return true
+    return true, 1
   end
   if state == 'held' and r[ADRIFT] > 0 then
     -- Again and again until it is claimed, each time after a longer wait: a confirmation of an older production may come late
@@ -46,7 +47,10 @@ read_all(ids)
 for _, id in ipairs(ids) do
   local r = read(id)
   if not r then undue[#undue + 1] = id
-  elseif look_at(id, r) then found[#found + 1] = outcome_of(id, r) end
+  else
+    local publish, ended = look_at(id, r)
+    if publish then found[#found + 1] = outcome_of({ id, ended or 0 }, r) end
+  end
 end
 
 write_all()

@@ -249,11 +249,17 @@ async function takeStep(run: Run, s: Step): Promise<void> {
     model.produced(world, id);
   } else if (s.do === 'tick') await moveClock(run, s.ms);
   else if (s.do === 'sweep') {
-    const found = answersOf<[string, ...Answer]>(await scripts.sweep(TAG, 'sweeper', 5_000, 500));
+    const found = answersOf<[[string, number], ...Answer]>(await scripts.sweep(TAG, 'sweeper', 5_000, 500));
+    const before = new Map([...world.messages].map(([id, { version }]) => [id, version]));
     const ids = model.sweep(world);
-    const told = (id: string, outcome: unknown) => [id, outcome];
-    expect(new Set(found.map(([id, ...fields]) => told(id, outcomeIn(fields))))).toEqual(
-      new Set(ids.map((id) => told(id, outcomeOf(world.messages.get(id))))),
+    const told = (id: string, ended: boolean, outcome: unknown) => [id, ended, outcome];
+    expect(new Set(found.map(([[id, ended], ...fields]) => told(id, ended === 1, outcomeIn(fields))))).toEqual(
+      new Set(
+        ids.map((id) => {
+          const m = world.messages.get(id);
+          return told(id, m?.version !== before.get(id), outcomeOf(m));
+        }),
+      ),
     );
   } else {
     const { reached, more, events } = relayed(await scripts.relay(TAG, 'gateway', 5_000, 500, 0, EVER));

@@ -7,6 +7,7 @@ import type { LedgerEvent, RetryEvent, StatusEvent } from '../../shared/events.t
 import { newId } from '../../shared/id.ts';
 import { connectKafka, type KafkaClient } from '../../shared/kafka.ts';
 import type { Producer } from '../../shared/kafka-producer.ts';
+import { createLog } from '../../shared/log.ts';
 import { TOPICS } from '../../shared/topics.ts';
 import { assertCoherent, readShard } from '../support/coherence.ts';
 import { infra } from '../support/infra.ts';
@@ -77,9 +78,9 @@ afterEach(async () => {
   await assertCoherent(own.url);
 });
 
-function sweep(owner = 'one', onSwept: (count: number) => void = () => undefined): void {
+function sweep(owner = 'one', onSwept: (count: number) => void = () => undefined, log = quiet): void {
   const { redis } = own;
-  sweepers.push(startSweeper({ redis, scripts: billing.scripts, producer, owner, everyMs: 20, log: quiet, onSwept }));
+  sweepers.push(startSweeper({ redis, scripts: billing.scripts, producer, owner, everyMs: 20, log, onSwept }));
 }
 
 /** A message that is held. */
@@ -287,6 +288,48 @@ test('once its outcome is confirmed a message is forgotten: only the account is 
   const left = async () => (await own.redis.keys('*')).filter((key) => !key.includes(':lease:')).sort();
   await until('only the accounts are left', async () => (await left()).join() === accounts.join());
   for (const tag of TAGS) expect(await own.redis.pttl(`${tag}:lease:sweep`)).toBeGreaterThan(0);
+});
+
+/** A log that is read: its events that tell what the sweeper ended. */
+function readLog() {
+  const lines: Record<string, unknown>[] = [];
+  const log = createLog('test', 'info', (line) => void lines.push(JSON.parse(line)));
+  return { log, of: (event: string) => lines.filter((line) => line.event === event) };
+}
+
+test('what the sweeper ends is in the log by its id, once; what others decided is not', async () => {
+  const expired = await held('told', -1);
+  const left = await held('told');
+  await billing.claim('told', left, { ttl: 1, unknown_wait_ms: 1 });
+  const sent = await held('told');
+  await billing.claim('told', sent);
+  await billing.settle('told', sent, { outcome: Outcome.SENT });
+  const { log, of } = readLog();
+  sweep('one', undefined, log);
+  await Promise.all([finals(expired), finals(left), finals(sent)]);
+  const told = of('record_ended').map(({ message_id, state, reason }) => [message_id, state, reason]);
+  expect(told).toHaveLength(3);
+  expect(new Set(told)).toEqual(
+    new Set([
+      [expired, 'failed', 'expired'],
+      [left, 'unknown', 'claim_left_behind'],
+      [left, 'failed', 'no_answer'],
+    ]),
+  );
+  expect(of('more_records_ended')).toEqual([]);
+});
+
+test('a round that ends many names some of them and counts the rest', async () => {
+  const accounts = ['many-a', 'many-b', 'many-c'];
+  for (const user of accounts) {
+    await billing.topUp(user, 1_000);
+    await billing.hold({ user, items: Array.from({ length: 600 }, () => ({ price: 1, validMs: -1 })) });
+  }
+  const { log, of } = readLog();
+  sweep('one', undefined, log);
+  await until('all are counted', () => of('more_records_ended').length > 0);
+  expect(of('record_ended')).toHaveLength(20);
+  expect(of('more_records_ended').map(({ expired }) => expired)).toEqual([accounts.length * 600 - 20]);
 });
 
 test('one replica sweeps a shard; when it dies its lease passes on', async () => {

@@ -1,0 +1,65 @@
+import { expect, test } from 'bun:test';
+import { AppError } from '../../shared/error.ts';
+import { createDoor } from '../../shared/http.ts';
+import { createLog, type LogLevel } from '../../shared/log.ts';
+import { createMetrics } from '../../shared/metrics.ts';
+
+const ID = '0193a5c8-7c11-7d3e-9f00-5a1b2c3d4e5f';
+const REFUSALS = {
+  doubt: new AppError('outcome_unknown', 'Perhaps.', { extra: { message_id: ID }, cause: new Error('it hangs') }),
+  room: new AppError('unavailable', 'No room.'),
+  fields: new AppError('invalid_request', 'No.', { fields: [{ field: 'phone', detail: 'is wrong' }] }),
+  fault: new TypeError('a fault of ours'),
+};
+
+/** What a door of this level has in its log after one request of each kind. */
+async function linesAt(level: LogLevel): Promise<Record<string, unknown>[]> {
+  const lines: Record<string, unknown>[] = [];
+  const door = createDoor({
+    service: 'test',
+    title: 'test',
+    description: 'test',
+    log: createLog('test', level, (line) => void lines.push(JSON.parse(line))),
+    metrics: createMetrics('test'),
+    health: () => ({ ready: true, checks: {} }),
+  }).get('/:what', ({ params }) => {
+    throw REFUSALS[params.what as keyof typeof REFUSALS];
+  });
+  for (const what of Object.keys(REFUSALS))
+    await door.handle(new Request(`http://localhost/${what}`, { headers: { 'x-request-id': what } }));
+  return lines.map(({ time: _, service: __, ...line }) => line);
+}
+
+const DOUBT = {
+  level: 'warn',
+  event: 'outcome_unknown',
+  request_id: 'doubt',
+  message_id: ID,
+  error: 'AppError: Perhaps.',
+  cause: 'Error: it hangs',
+};
+const FAULT = {
+  level: 'error',
+  event: 'request_failed',
+  request_id: 'fault',
+  error: 'TypeError: a fault of ours',
+};
+
+test('what may have been done and what we failed at is in the log by its ids, and no line is written for a refusal', async () => {
+  expect(await linesAt('info')).toEqual([DOUBT, FAULT]);
+});
+
+test('at debug each refusal is in the log with its code', async () => {
+  const refused = (request_id: string, code: string) => ({
+    level: 'debug',
+    event: 'request_refused',
+    request_id,
+    code,
+  });
+  expect(await linesAt('debug')).toEqual([
+    DOUBT,
+    refused('room', 'unavailable'),
+    refused('fields', 'invalid_request'),
+    FAULT,
+  ]);
+});
