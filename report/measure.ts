@@ -20,12 +20,22 @@ export function reportMetrics(metrics: Metrics) {
       'after_refund (history alone), unmatched (given up), settled_unknown (it proved that an unknown had arrived)',
     ['outcome'],
   );
+  const waiting = metrics.gauge(
+    'receipts_waiting',
+    'delivery receipts in PostgreSQL that wait for their message; the same in each replica',
+    ['operator'],
+  );
   const poison = metrics.counter('poison_records_total', 'records that could not be read; kept in poison_records');
   const expired = metrics.counter('expired_events_total', 'events of messages whose day was dropped');
   const lag = metrics.gauge('lag_records', 'records of a topic that PostgreSQL does not have yet', ['topic']);
   return {
     lag: (behind: ReadonlyMap<string, number>): void => {
       for (const [topic, count] of behind) lag.set({ topic }, count);
+    },
+    waiting: (byOperator: ReadonlyMap<string, number>): void => {
+      // An operator of which none waits any more is told no more.
+      waiting.reset();
+      for (const [operator, count] of byOperator) waiting.set({ operator }, count);
     },
     wrote: (count: number, tookSeconds: number): void => {
       records.inc(count);

@@ -189,3 +189,23 @@ async function keepWaiting(tx: Sql, early: readonly ReceiptEvent[]): Promise<num
   );
   return kept.count;
 }
+
+const COUNT_EVERY_MS = 30_000;
+/** Past so many it is not counted on: that many wait only where an operator's ids are read wrongly, and each count reads them all. */
+const COUNTED_MAX = 1_000_000;
+
+/** How many receipts wait for their message, by operator. */
+export async function waitingReceipts(sql: Sql): Promise<Map<string, number>> {
+  const rows = await sql<{ operator: string; waiting: number }[]>`
+    SELECT operator, count(*)::float8 AS waiting FROM (SELECT operator FROM receipts_waiting LIMIT ${COUNTED_MAX}) AS w GROUP BY operator`;
+  return new Map(rows.map(({ operator, waiting }) => [operator, waiting]));
+}
+
+/** Tells how many wait, every half minute until closed. */
+export function watchWaiting(sql: Sql, onCounted: (waiting: ReadonlyMap<string, number>) => void): { close(): void } {
+  // While PostgreSQL is away the last figure stands; the consumer tells that it is away.
+  const look = (): void => void waitingReceipts(sql).then(onCounted, () => undefined);
+  const timer = setInterval(look, COUNT_EVERY_MS);
+  look();
+  return { close: () => clearInterval(timer) };
+}

@@ -9,6 +9,7 @@ import type { Config } from './config.ts';
 import { type Consumer, startConsumer } from './consumer.ts';
 import type { ReportMetrics } from './measure.ts';
 import { createDays } from './partitions.ts';
+import { watchWaiting } from './receipts.ts';
 import { startRetention } from './retention.ts';
 import { watchUnknowns } from './unknowns.ts';
 
@@ -30,6 +31,8 @@ export async function startWriting(config: Config, deps: Deps, scope: Scope): Pr
   const onCrash = (error: Error) => scope.fail('the Kafka consumer is gone', error);
   const consumer = await startConsumer({ kafka, writer, metrics: measured, log, onCrash });
   scope.defer('consumer', () => consumer.close());
+  const waiting = watchWaiting(sql, measured.waiting);
+  scope.defer('waiting receipts', () => waiting.close());
   const billing = connectBilling(config.BILLING_GRPC_URL, credentials);
   scope.defer('billing', () => billing.close());
   const unknowns = watchUnknowns({ sql, billing, onSettled: measured.unknownsSettled, log });

@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { Fact } from '../../report/events.ts';
+import { reportMetrics } from '../../report/measure.ts';
 import { readMessage } from '../../report/message.ts';
+import { waitingReceipts } from '../../report/receipts.ts';
 import { joinLateMatches, type Written } from '../../report/write.ts';
 import { newId } from '../../shared/id.ts';
+import { createMetrics } from '../../shared/metrics.ts';
 import {
   createDatabase,
   exceptionsOf,
@@ -32,8 +35,8 @@ async function statusOf(id: string): Promise<string> {
   return (await readMessage(db.store, id)).status;
 }
 async function waiting(): Promise<number> {
-  const [row] = await db.sql`SELECT count(*)::int AS n FROM receipts_waiting`;
-  return row?.n;
+  const byOperator = await waitingReceipts(db.sql);
+  return [...byOperator.values()].reduce((sum, count) => sum + count, 0);
 }
 
 const sent = () => {
@@ -167,4 +170,18 @@ describe('a receipt', () => {
     expect(await statusOf(message.id)).toBe('delivered');
     expect(await waiting()).toBe(early - 1);
   });
+});
+
+test('what waits is told by operator, and no more once nothing does', async () => {
+  const message = messageEvent({ operator: 'Rightel' });
+  const status = statusEvent(message, { operator: 'Rightel' });
+  await write(...factsOf(receiptEvent(status, { operator_id: 'w-1' }), receiptEvent(status, { operator_id: 'w-2' })));
+  const counted = await waitingReceipts(db.sql);
+  expect(counted.get('Rightel')).toBeGreaterThanOrEqual(2);
+  const metrics = createMetrics('report');
+  const { waiting: tell } = reportMetrics(metrics);
+  tell(counted);
+  expect(await metrics.text()).toContain(`jsms_report_receipts_waiting{operator="Rightel"} ${counted.get('Rightel')}`);
+  tell(new Map());
+  expect(await metrics.text()).not.toContain('Rightel');
 });
