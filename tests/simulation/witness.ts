@@ -51,7 +51,7 @@ export type Witness = {
   look(): void;
 };
 
-type HeldGroup = [user: string, key: string, hash: string, batch: string, items: [id: string][]];
+type HeldGroup = [user: string, key: string, hash: string, batch: string, refused: unknown, items: [id: string][]];
 
 const OPEN: ReadonlySet<string> = new Set(['held', 'claimed', 'unknown']);
 export const isOpen = ({ state }: Pick<Seen, 'state'>): boolean => OPEN.has(state);
@@ -130,7 +130,7 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
   const learnHeld = (tag: string, arg: string): void => {
     const ids = byTag.get(tag) ?? new Set();
     byTag.set(tag, ids);
-    for (const [user, , , , items] of (JSON.parse(arg) as [unknown, HeldGroup[]])[1]) {
+    for (const [user, , , , , items] of (JSON.parse(arg) as [unknown, HeldGroup[]])[1]) {
       learnUser(tag, user);
       for (const [id] of items) ids.add(id);
     }
