@@ -203,7 +203,19 @@ export function billingDoor(
         detail: documented(
           'accounts',
           'Do the books balance?',
-          { 200: { about: 'Redis beside PostgreSQL', schema: Audit } },
+          {
+            200: {
+              about: 'Redis beside PostgreSQL',
+              schema: Audit,
+              example: {
+                user_id: '123',
+                redis: { topped_up: 123456, available: 121126, held: 1250, posted: 1080, open_holds: 1 },
+                postgres: { topped_up: 123456, posted: 1080 },
+                lag: { topped_up: 0, posted: 0, records: 0, read_until: '2026-11-22T08:33:00.000Z' },
+                balanced: true,
+              },
+            },
+          },
           ['invalid_request', 'unavailable'],
           'In Redis, top-ups = available + held + posted at any instant. PostgreSQL keeps its own account from `billing-ledger` and from the settlements; `lag` says how far it is behind, and both are equal once drained. `postgres` is null while the report does not answer.',
         ),

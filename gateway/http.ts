@@ -69,7 +69,9 @@ const item = {
     }),
   ),
 };
-const SendBody = Type.Object({ ...item, user_id: UserId }, closed);
+/** Whole examples: from those of single fields a page makes a request with every field that may be left out, made up. */
+const exampleItem = { phone: '09121234567', text: 'کد تایید: 1234', type: 'express' };
+const SendBody = Type.Object({ ...item, user_id: UserId }, { ...closed, example: { ...exampleItem, user_id: '123' } });
 const BatchItem = Type.Object(item, closed);
 const BatchBody = Type.Object(
   {
@@ -80,7 +82,10 @@ const BatchBody = Type.Object(
       error: 'must hold 1 to 1000 messages',
     }),
   },
-  closed,
+  {
+    ...closed,
+    example: { user_id: '123', messages: [exampleItem, { phone: '09351234567', text: 'فروش ویژه' }] },
+  },
 );
 const batchItem = TypeCompiler.Compile(BatchItem);
 
@@ -239,7 +244,7 @@ export function gatewayDoor(
       ...jsonBody,
       body: Type.Object(
         { text: item.text, type: Type.Optional(MessageType), phone: Type.Optional(item.phone) },
-        closed,
+        { ...closed, example: exampleItem },
       ),
       detail: documented(
         'send',

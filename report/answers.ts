@@ -203,6 +203,10 @@ export const Replay = Type.Object(
     status: Type.Literal('queued'),
     user_id: Type.String(),
     already_replayed: Type.Boolean({ description: 'it was sent by an earlier call' }),
+    operator: Type.Optional(Type.String()),
+    encoding: Type.Optional(Type.String()),
+    pages: Type.Optional(Type.Integer()),
+    price: Type.Optional(Rials('the price of all pages')),
   },
   { description: 'a first call answers what the gateway answered as well' },
 );
