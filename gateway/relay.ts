@@ -86,6 +86,8 @@ async function produceAll(deps: RelayDeps, events: readonly string[], closed: ()
 export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
   const { billing, owner } = deps;
   let taken = true;
+  /** Fewer after a call that failed: messages of very many pages may be more than an answer can hold. */
+  let most = RELAY_MAX;
   /** All that were due by then were produced: epoch ms of billing's clock; 0 where nothing was for a while. */
   let producedTo = 0;
   /** What was due by then was produced AGAIN_AFTER_MS before this instant of the monotonic clock, or earlier. */
@@ -100,7 +102,7 @@ export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
   ): Promise<boolean> => {
     let found = false;
     for (let [from, more] = [after, true]; more && !closed(); ) {
-      const request = { owner, max: RELAY_MAX, after: String(from), by: String(by) };
+      const request = { owner, max: most, after: String(from), by: String(by) };
       const reply = await billing.call('Relay', request, RELAY_DEADLINE_MS);
       from = Number(reply.reached);
       more = reply.more;
@@ -127,7 +129,9 @@ export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
       await produceDue(producedTo, EVER, closed, (dueAt) => {
         producedTo = dueAt;
       });
+      most = Math.min(RELAY_MAX, most * 2);
     } catch (thrown) {
+      most = Math.max(1, Math.floor(most / 2));
       deps.log.debug('relay_failed', errorFields(thrown));
     }
   };

@@ -10,6 +10,7 @@ import type { KafkaClient } from '../shared/kafka.ts';
 import type { Stream } from '../shared/kafka-stream.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import type { Sql } from '../shared/postgres.ts';
+import { startRounds } from '../shared/rounds.ts';
 import { TOPICS } from '../shared/topics.ts';
 import { type Fact, readFact } from './events.ts';
 import { faultOf, within } from './faults.ts';
@@ -224,9 +225,11 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
     onCrash,
   });
 
-  const timer = setInterval(() => {
-    joinLateMatches(writer).then(metrics.written, (thrown) => log.debug('late_matches_failed', errorFields(thrown)));
-  }, RECLAIM_EVERY_MS);
+  const late = startRounds(
+    () =>
+      joinLateMatches(writer).then(metrics.written, (thrown) => log.debug('late_matches_failed', errorFields(thrown))),
+    RECLAIM_EVERY_MS,
+  );
 
   return {
     get writing() {
@@ -237,9 +240,9 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
     },
     close: async () => {
       closing = true;
-      clearInterval(timer);
       clearTimeout(patience);
       stream.halt();
+      await late.close();
       // What waits is written now; should PostgreSQL be away, it is read again after the next start.
       await write(null).catch(() => undefined);
       await write.idle();

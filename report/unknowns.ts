@@ -15,6 +15,7 @@ import type { BillingClient } from '../shared/grpc.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import { shareOf } from '../shared/money.ts';
 import type { Sql } from '../shared/postgres.ts';
+import { startRounds } from '../shared/rounds.ts';
 
 const EVERY_MS = 2_000;
 const MOST = 500;
@@ -78,7 +79,8 @@ export async function provenUnknowns(sql: Sql): Promise<Proven[]> {
       AND proof.operator_ids IS NOT NULL
       AND (NOT proof.parts OR m.pages <= cardinality(proof.operator_ids)
         OR m.pages IS NOT NULL AND (e.status = 'retrying' OR proof.first_at < now() - make_interval(secs => ${PARTS_WITHIN_S})))
-    ORDER BY m.id LIMIT ${MOST}`;
+    -- The newest first: what billing has forgotten is never settled, and must not stand before them for ever.
+    ORDER BY m.id DESC LIMIT ${MOST}`;
 }
 
 /** What billing is told of a proven one. Pure. */
@@ -114,21 +116,8 @@ export async function settleUnknowns({ sql, billing, onSettled }: UnknownsDeps):
 
 /** Looks for such receipts every two seconds until closed. */
 export function watchUnknowns(deps: UnknownsDeps): { close(): Promise<void> } {
-  let running: Promise<unknown> = Promise.resolve();
-  let busy = false;
-  const timer = setInterval(() => {
-    if (busy) return;
-    busy = true;
-    running = settleUnknowns(deps)
-      .catch((thrown) => deps.log.debug('unknowns_not_settled', errorFields(thrown)))
-      .finally(() => {
-        busy = false;
-      });
-  }, EVERY_MS);
-  return {
-    close: async () => {
-      clearInterval(timer);
-      await running;
-    },
-  };
+  return startRounds(
+    () => settleUnknowns(deps).catch((thrown) => deps.log.debug('unknowns_not_settled', errorFields(thrown))),
+    EVERY_MS,
+  );
 }

@@ -35,10 +35,11 @@ export async function watchFile<T>(
     const { mtimeMs, size, ino } = await stat(path);
     return `${mtimeMs}/${size}/${ino}`;
   };
+  // Before it is read: what changes meanwhile is seen at the next look.
+  let seen = await stamp().catch(() => '');
   const first = read(path, parse);
   if (!first.ok) throw new ConfigError(first.problems);
   let value = first.value;
-  let seen = await stamp();
   const look = async (): Promise<void> => {
     const now = await stamp().catch(() => seen);
     if (now === seen) return;
