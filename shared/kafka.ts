@@ -9,7 +9,7 @@ import { createProducer, type Producer } from './kafka-producer.ts';
 import { CONNECT_WITHIN_MS, openStream, type Stream, type StreamOptions } from './kafka-stream.ts';
 import { waitFor } from './lifecycle.ts';
 import type { Log } from './log.ts';
-import { PARTITIONS } from './topics.ts';
+import { PARTITIONS, partitionsFault } from './topics.ts';
 
 export type KafkaOptions = {
   brokers: readonly string[];
@@ -23,7 +23,10 @@ export type KafkaOptions = {
 const SESSION_MS = 15_000;
 
 export type KafkaClient = {
-  /** Creates the topics that are missing and reads how many partitions each really has. Throws when Kafka does not answer. */
+  /**
+   * Creates the topics that are missing and reads how many partitions each really has. Throws when Kafka does not answer, and
+   * a ConfigError when a topic has partitions that operators' slots cannot be laid on.
+   */
   ensureTopics(settings: { replication: number; retentionMs: number }): Promise<void>;
   /** The offset after each partition's last record. */
   endOffsets(topic: string): Promise<Map<number, number>>;
@@ -90,6 +93,9 @@ export function connectKafka({
       }
       const { topics } = await admin.fetchTopicMetadata({ topics: Object.keys(PARTITIONS) });
       for (const { name, partitions: found } of topics) partitions.set(name, found.length);
+      const faults = topics.map(({ name, partitions: found }) => partitionsFault(name, found.length));
+      const said = faults.filter((fault) => fault !== null);
+      if (said.length > 0) throw new ConfigError(said);
     },
     endOffsets: async (topic) => {
       const offsets = await admin.fetchTopicOffsets(topic);

@@ -13,12 +13,14 @@ export const TOPICS = {
 export type Lane = 'express' | 'normal' | 'bulk';
 export const LANES: readonly Lane[] = ['express', 'normal', 'bulk'];
 
-/** Operators are spread over this many slots; a slot's partitions are never shared with another slot. */
+/** Operators are spread over this many slots; those of one slot share its partitions, and never with another slot. */
 export const SLOTS = 4;
 /** Waits before retry 1, 2 and 3: each tier is a set of partitions with one wait, so that it is first in, first out. */
 export const RETRY_TIERS = 3;
 /** One submit and up to three retries. */
 export const ATTEMPTS_MAX = 1 + RETRY_TIERS;
+
+const LANE_TOPICS: ReadonlySet<string> = new Set([TOPICS.express, TOPICS.normal, TOPICS.bulk]);
 
 export const PARTITIONS: Readonly<Record<string, number>> = {
   [TOPICS.express]: SLOTS * 3,
@@ -28,6 +30,16 @@ export const PARTITIONS: Readonly<Record<string, number>> = {
   [TOPICS.status]: 6,
   [TOPICS.ledger]: 3,
 };
+
+/** What is wrong with a topic of so many partitions, in a sentence with the mend; null when every slot and tier has its own. */
+export function partitionsFault(topic: string, partitions: number): string | null {
+  const step = LANE_TOPICS.has(topic) ? SLOTS : 1;
+  const least = topic === TOPICS.dlq ? SLOTS * RETRY_TIERS : step;
+  if (partitions >= least && partitions % step === 0) return null;
+  const needs = step > 1 ? `a multiple of ${step}` : `at least ${least}`;
+  const more = Math.max(PARTITIONS[topic] ?? 1, Math.ceil(partitions / step) * step);
+  return `The Kafka topic ${topic} has ${partitions} partitions and needs ${needs}; give it more: \`kafka-topics.sh --alter --topic ${topic} --partitions ${more}\``;
+}
 
 /**
  * The partitions of a lane's topic that belong to an operator's slot.
