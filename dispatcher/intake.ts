@@ -153,7 +153,7 @@ export function createIntake(deps: IntakeDeps): Intake {
         ...fetch,
         bytesPerPartitionMax: BYTES_PER_PARTITION_MAX,
         onBatch,
-        tracked: true,
+        beforeCommit: () => failpoint('dispatcher.before_commit'),
         onCrash,
       }),
     );

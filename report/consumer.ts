@@ -193,7 +193,6 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
     topics: READ_TOPICS,
     minBytes: 64 * 1024,
     maxWaitMs: 250,
-    tracked: true,
     onBatch: async ({ topic, partition, records, done }) => {
       const nowMs = writer.now();
       const facts = records.map(({ offset, value }) => readFact({ topic, partition, offset }, value, nowMs));

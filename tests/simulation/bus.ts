@@ -128,10 +128,10 @@ export function createBus(weather: Weather, onTaken: (topic: string, value: stri
       .slice(from, from + random.between(1, 4))
       .map((value, i) => ({ offset: from + i, value: value as never }));
     const next = from + records.length;
-    const { tracked, onBatch } = member.options;
+    const { onBatch } = member.options;
     const mark = member.marks.get(key) ?? createWatermark();
     member.marks.set(key, mark);
-    if (tracked) for (const { offset } of records) openOffset(mark, offset);
+    for (const { offset } of records) openOffset(mark, offset);
     const cut = key.lastIndexOf('/');
     const done = (offset: number): void => {
       doneOffset(mark, offset);
@@ -142,10 +142,6 @@ export function createBus(weather: Weather, onTaken: (topic: string, value: stri
       if (generation !== group.generation) return;
       member.busy.delete(key);
       member.positions.set(key, next);
-      if (!tracked) {
-        mark.next = next;
-        commitSoon(group, member);
-      }
       poke(group, key);
     };
     if (handled) {
@@ -157,7 +153,7 @@ export function createBus(weather: Weather, onTaken: (topic: string, value: stri
   /** What needs no redelivery: what was committed, or, where a group keeps offsets of its own, where it stands. */
   const reachedBy = (group: Group, key: string): number => {
     const member = ownerOf(group, key);
-    if (member && !member.options.tracked) return positionOf(group, member, key);
+    if (member?.options.onAssigned) return positionOf(group, member, key);
     return group.committed.get(key) ?? 0;
   };
 

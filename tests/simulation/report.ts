@@ -135,6 +135,7 @@ export function startReport(deps: ReportDeps, process: Process, kafka: KafkaClie
       if (!process.alive) return NEVER;
       // Partitions that were taken away meanwhile are others': what is written twice changes nothing.
       writeBatch(deps, batch);
+      for (const { offset } of batch.records) batch.done(offset);
     },
     onAssigned: async (assigned) => {
       while (weather.postgresAwayUntil > worldNow()) await waitAs(process, 500);
