@@ -1,5 +1,5 @@
 /** Producing: records are coalesced into few requests, and each batch goes to few partitions, chosen in turn. */
-import type { Producer as KafkaProducer } from 'kafkajs';
+import type { Producer as KafkaProducer, RecordMetadata, TopicMessages } from 'kafkajs';
 import { coalesce } from './coalesce.ts';
 import { lanePartition, retryPartition, TOPICS } from './topics.ts';
 
@@ -27,6 +27,17 @@ export type Producer = {
   close(): Promise<void>;
 };
 
+/** kafkajs asks no broker for a partition that it knows none for, and is content: written is what an answer names. */
+function requireWritten(answers: RecordMetadata[], topicMessages: TopicMessages[]): void {
+  const written = new Map<string, Set<number>>();
+  for (const { topicName, partition } of answers)
+    written.set(topicName, (written.get(topicName) ?? new Set()).add(partition));
+  for (const { topic, messages } of topicMessages) {
+    const missing = messages.find(({ partition = -1 }) => !written.get(topic)?.has(partition));
+    if (missing) throw new Error(`Kafka did not say that it has what went to ${topic}/${missing.partition}`);
+  }
+}
+
 /** @param producer connected */
 export function createProducer(producer: KafkaProducer, partitionsOf: (topic: string) => number): Producer {
   let turn = 0;
@@ -46,7 +57,8 @@ export function createProducer(producer: KafkaProducer, partitionsOf: (topic: st
       }
       entry.messages.push({ value: record.value, partition: partitionFor(record, turn) });
     }
-    await producer.sendBatch({ acks: -1, timeout: 10_000, topicMessages: [...topics.values()] });
+    const topicMessages = [...topics.values()];
+    requireWritten(await producer.sendBatch({ acks: -1, timeout: 10_000, topicMessages }), topicMessages);
     return new Array<undefined>(records.length);
   };
   const send = coalesce<OutRecord, undefined>(produce, {
