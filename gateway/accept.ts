@@ -17,8 +17,8 @@ export type AcceptDeps = {
   backlog: Map<string, number>;
   /** How many that are for an operator. */
   overflowAfter: (operator: string) => number;
-  inflightMax: number;
-  inflight: { messages: number };
+  /** Messages of batches on their way to a hold, and how many may be. */
+  batches: { inflight: number; readonly inflightMax: number };
 };
 
 /** The answer to an accepted message. */
@@ -64,19 +64,10 @@ const hashOf = (value: unknown): string => createHash('sha256').update(JSON.stri
  * @param group without items it asks for the key's first answers, and nothing is held
  */
 export async function holdGroup(deps: AcceptDeps, group: HoldGroup, express: boolean): Promise<HoldGroupReply> {
-  const count = group.items.length || 1;
-  if (deps.inflight.messages + count > deps.inflightMax) {
-    throw new AppError('unavailable', 'Too many requests are on their way at the moment; nothing was charged.');
-  }
-  deps.inflight.messages += count;
-  try {
-    const reply = await deps.holds.hold(group, express);
-    if (reply.outcome !== HoldOutcome.CONFLICT) return reply;
-  } catch (thrown) {
+  const reply = await deps.holds.hold(group, express).catch((thrown) => {
     throw lostAnswer(toAppError(thrown), group);
-  } finally {
-    deps.inflight.messages -= count;
-  }
+  });
+  if (reply.outcome !== HoldOutcome.CONFLICT) return reply;
   throw new AppError('idempotency_conflict', `This key was used with another ${nameOf(group)}.`);
 }
 

@@ -1,5 +1,5 @@
 /** Accepting a batch: one hold for all of its messages, and each with its own result. */
-import { HoldCode, HoldOutcome } from '../shared/billing.ts';
+import { HoldCode, type HoldGroup, type HoldGroupReply, HoldOutcome } from '../shared/billing.ts';
 import { AppError, type ErrorCode, type FieldError, toAppError } from '../shared/error.ts';
 import { newId } from '../shared/id.ts';
 import {
@@ -66,7 +66,7 @@ function freshResults(composed: readonly (Prepared | AppError)[], codes: readonl
   });
 }
 
-/** Like newId's order, each of a batch's messages is composed on its own: what one is refused for is not another's trouble. */
+/** Each message is composed on its own: what one is refused for is not another's trouble. */
 function prepareAll(
   deps: AcceptDeps,
   userId: string,
@@ -89,6 +89,20 @@ function prepareAll(
   });
 }
 
+/** Batches are bounded among themselves: however many a customer sends at once, single messages have gates of their own. */
+async function holdBatch(deps: AcceptDeps, group: HoldGroup): Promise<HoldGroupReply> {
+  const { batches } = deps;
+  const count = group.items.length || 1;
+  if (batches.inflight + count > batches.inflightMax)
+    throw new AppError('unavailable', 'Too many batches are on their way at the moment; nothing was charged.');
+  batches.inflight += count;
+  try {
+    return await holdGroup(deps, group, false);
+  } finally {
+    batches.inflight -= count;
+  }
+}
+
 /**
  * Accepts up to 1,000 messages of one account in one hold; each has its own result, in order. Throws what the client is told of
  * the whole; `outcome_unknown` carries the batch_id.
@@ -108,7 +122,7 @@ export async function acceptBatch(
   const refused = key === '' ? '' : packRefusals(composed);
   const reply =
     prepared.length > 0 || key !== ''
-      ? await holdGroup(deps, groupOf(userId, key, items, prepared, batchId, refused), false)
+      ? await holdBatch(deps, groupOf(userId, key, items, prepared, batchId, refused))
       : null;
   const first = reply?.outcome === HoldOutcome.REPLAYED ? reply : null;
   const results = first

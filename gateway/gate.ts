@@ -108,8 +108,8 @@ export function openGate(
 }
 
 /**
- * For single messages: a flood of campaigns refuses no one-time password. Batches are bounded by INFLIGHT_MAX alone: whoever has
- * thousands of messages in a few requests expects to wait, and cannot flood by that.
+ * For single messages: a flood of campaigns refuses no one-time password. Batches are bounded by INFLIGHT_MAX among themselves
+ * (batch.ts): whoever has thousands of messages in a few requests expects to wait, and cannot flood by that.
  */
 export type Gates = { express: Gate; normal: Gate };
 

@@ -62,13 +62,12 @@ export async function start(config: Config, scope: Scope, log: Log) {
     production: openProduction(productionDeps),
     backlog: new Map(),
     overflowAfter: rules.overflowAfter,
-    inflightMax: config.INFLIGHT_MAX,
-    inflight: { messages: 0 },
+    batches: { inflight: 0, inflightMax: config.INFLIGHT_MAX },
   };
-  metrics.gauge('inflight_messages', 'messages on their way to a hold', [], (gauge) =>
-    gauge.set(deps.inflight.messages),
-  );
   const gates = openGates(config.HOLD_WAIT_MS, config.INFLIGHT_MAX);
+  metrics.gauge('inflight_messages', 'messages on their way to a hold', [], (gauge) =>
+    gauge.set(deps.batches.inflight + gates.express.waiting + gates.normal.waiting),
+  );
   metrics.gauge('admission_limit_messages', 'messages that may wait for their hold at once', ['gate'], (gauge) => {
     for (const [name, gate] of Object.entries(gates)) gauge.set({ gate: name }, gate.limit);
   });

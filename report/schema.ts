@@ -261,5 +261,5 @@ export const consumerOffsets = pgTable(
   (t) => [primaryKey({ columns: [t.topic, t.partition] })],
 );
 
-/** What the database itself remembers: `time_zone`, and `first_day`, before which days were dropped. */
+/** What the database itself remembers: `time_zone`, and `dropped_before_ms`, before which days were dropped. */
 export const reportState = pgTable('report_state', { key: text('key').primaryKey(), value: text('value').notNull() });

@@ -8,7 +8,7 @@ import { newId } from './id.ts';
 import { errorFields, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { documented, Ready } from './openapi.ts';
-import { type Peer, type ServeOptions, type Server, serve } from './runtime.ts';
+import { type Peer, peerAddress, type ServeOptions, type Server, serve } from './runtime.ts';
 import { swaggerFile, swaggerPage } from './swagger-ui.ts';
 import { fromElysia } from './violations.ts';
 
@@ -255,7 +255,10 @@ export function listen(
     return serve((request, peer) => {
       const early = first(request);
       if (early === null) return pass(request, peer);
-      return early.then((found) => (found instanceof Response ? found : pass(found, peer)));
+      // The runtime knows the other end of the requests that it made, and of no other.
+      const at: Peer = { remoteAddr: { hostname: peerAddress(request, peer) } };
+      const seen = early.then((found) => (found instanceof Response ? found : pass(found, at)));
+      return net ? seen.catch((thrown) => net(thrown, request)) : seen;
     }, options);
   } catch (thrown) {
     throw new Error(`${host}:${port} cannot be listened on (is it taken?); set ${portSetting} to a free port`, {

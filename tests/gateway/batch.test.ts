@@ -41,8 +41,7 @@ function scene() {
     production: { produce: ({ id }: { id: string }) => void produced.push(id) } as never,
     backlog: new Map(),
     overflowAfter: () => Number.POSITIVE_INFINITY,
-    inflightMax: 1_000,
-    inflight: { messages: 0 },
+    batches: { inflight: 0, inflightMax: 1_000 },
   };
   return { deps, state, keys, produced };
 }
@@ -100,7 +99,7 @@ test('what is refused without a key costs no call, and a key whose answer is los
   state.carried.add(item.phone);
   expect(await codeOf(accept(deps, 'u', item, 'k'))).toBe('outcome_unknown');
   expect(await codeOf(acceptBatch(deps, 'u', [item], 'k', asSent))).toBe('outcome_unknown');
-  expect([keys.size, deps.inflight.messages]).toEqual([0, 0]);
+  expect([keys.size, deps.batches.inflight]).toEqual([0, 0]);
 });
 
 test('a thousand different refusals are kept in little room, and their codes and places are right', async () => {
@@ -119,4 +118,23 @@ test('a thousand different refusals are kept in little room, and their codes and
   expect(again.answer.results[500]).toEqual(first.answer.results[500]);
   expect(again.answer.results.slice(0, 20)).toEqual(first.answer.results.slice(0, 20));
   expect(again.answer.results[999]).toEqual({ error: { code: 'invalid_request', detail: 'It does not fit.' } });
+});
+
+test('as many batches as may be on their way refuse another batch, and no single message', async () => {
+  const { deps, state } = scene();
+  const [phone] = PHONES as [string];
+  state.carried.add(phone);
+  let answer = (): void => undefined;
+  const held = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const { hold } = deps.holds;
+  deps.holds = { ...deps.holds, hold: (group) => (group.batch_id === '' ? hold(group) : held.then(() => hold(group))) };
+  const batch = () => acceptBatch(deps, 'u', messagesTo(Array(500).fill(phone)), '', asSent);
+  const first = [batch(), batch()];
+  expect(await codeOf(batch())).toBe('unavailable');
+  expect((await accept(deps, 'u', { phone, text: 'a', type: 'express' }, '')).answer.status).toBe('queued');
+  answer();
+  expect((await Promise.all(first)).map(({ answer: { accepted } }) => accepted)).toEqual([500, 500]);
+  expect(deps.batches.inflight).toBe(0);
 });

@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test';
 import { refuseEarly } from '../../gateway/early.ts';
 import { noRoom, openGates } from '../../gateway/gate.ts';
-import { problemResponse } from '../../shared/http.ts';
+import type { Guard } from '../../shared/auth.ts';
+import { listen, problemResponse } from '../../shared/http.ts';
+import { type Peer, peerAddress } from '../../shared/runtime.ts';
 import type { Problem } from '../support/api.ts';
 
 const URL_SEND = 'http://127.0.0.1:7070/send';
@@ -88,4 +90,21 @@ test('what is no send, or has no bounded length, is the door’s business', () =
   expect(first(post(body, URL_SEND, { 'content-length': '99999999' }))).toBeNull();
   const endless = new Request(URL_SEND, { method: 'POST', body: new ReadableStream({ pull: () => undefined }) });
   expect(first(endless)).toBeNull();
+});
+
+test('a one-time password that was looked at still shows the address it came from', async () => {
+  const seen: string[] = [];
+  const guard = { seen: (request: Request, peer: Peer) => void seen.push(peerAddress(request, peer)) } as Guard;
+  const app = { fetch: async (request: Request) => new Response(await request.text()) };
+  const { first } = looking(true);
+  const server = listen(app, '127.0.0.1', 0, 'PORT', { guard, first });
+  try {
+    const body = JSON.stringify({ ...NORMAL, type: 'express' });
+    const answer = await fetch(`http://127.0.0.1:${server.port}/send`, { method: 'POST', body });
+    expect([answer.status, await answer.text()]).toEqual([200, body]);
+    await fetch(`http://127.0.0.1:${server.port}/preview`, { method: 'POST', body });
+    expect(seen).toEqual(['127.0.0.1', '127.0.0.1']);
+  } finally {
+    await server.stop();
+  }
 });

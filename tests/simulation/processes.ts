@@ -120,8 +120,7 @@ export function startGateway(around: Surroundings, process: Process): Gateway {
     production: openProduction(production),
     backlog: new Map(),
     overflowAfter: () => 3,
-    inflightMax: 1_000,
-    inflight: { messages: 0 },
+    batches: { inflight: 0, inflightMax: 1_000 },
   };
   return {
     accept,
