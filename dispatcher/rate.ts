@@ -70,7 +70,9 @@ export function createRate(): Rate {
       pausedUntil = Math.max(pausedUntil, nowMs + Math.max(retryAfterMs, 0));
       if (nowMs - halvedAt < HALVE_ONCE_MS) return;
       halvedAt = nowMs;
-      const base = Number.isFinite(limit) ? limit : Math.max(taken, achieved, 2);
+      // What was taken since the last look counts too: an operator may throttle within the first second of a burst.
+      achieved = Math.max(achieved, taken);
+      const base = Number.isFinite(limit) ? limit : Math.max(achieved, 2);
       limit = Math.max(RATE_MIN, base / 2);
       tokens = Math.min(tokens, 1);
     },

@@ -28,6 +28,14 @@ test('a refusal for the rate halves what was achieved, and a window of refusals 
   expect(limit).toBeLessThan(before * 0.6);
 });
 
+test('an operator that throttles within the first second of a burst is held back from then on', () => {
+  const rate = createRate();
+  const before = run(rate, 1, 300);
+  rate.throttled(301, 0);
+  expect(rate.perSecond(302)).toBeCloseTo(before / 2, -1);
+  expect(run(rate, 302, 900)).toBeLessThan(before * 0.7);
+});
+
 test('after it was halved the next second keeps to the limit', () => {
   const rate = createRate();
   run(rate, 1, 3_000);
