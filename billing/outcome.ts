@@ -34,7 +34,8 @@ export type Publication = {
   operator: string;
 };
 
-const STATUS: Readonly<Record<string, StatusEvent['status']>> = {
+/** A record's state as the report calls it; a claim is nobody's business. */
+export const STATUS: Readonly<Record<string, StatusEvent['status']>> = {
   held: 'retrying',
   unknown: 'unknown',
   sent: 'sent',

@@ -11,7 +11,7 @@ import { errorFields, type Log } from '../shared/log.ts';
 import type { Redis } from '../shared/redis.ts';
 import { startRounds } from '../shared/rounds.ts';
 import { TOPICS } from '../shared/topics.ts';
-import { type Publication, publicationOf, type RecordFields } from './outcome.ts';
+import { type Publication, publicationOf, type RecordFields, STATUS } from './outcome.ts';
 import { answersOf, type Scripts } from './scripts.ts';
 import { TAGS } from './shard.ts';
 
@@ -45,13 +45,14 @@ function logEndings(log: Log): Endings {
     note: (swept) => {
       for (const [[message_id, ended], state, , , , , , reason] of swept) {
         if (ended === 0) continue;
-        if (named < NAMED_PER_ROUND) log.info('record_ended', { message_id, state, reason });
+        const status = STATUS[state];
+        if (named < NAMED_PER_ROUND) log.info('record_swept', { message_id, status, reason });
         else unnamed[reason] = (unnamed[reason] ?? 0) + 1;
         named += 1;
       }
     },
     sum: () => {
-      if (named > NAMED_PER_ROUND) log.info('more_records_ended', unnamed);
+      if (named > NAMED_PER_ROUND) log.info('more_records_swept', unnamed);
     },
   };
 }

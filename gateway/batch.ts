@@ -89,11 +89,11 @@ function prepareAll(
   });
 }
 
-/** Batches are bounded among themselves: however many a customer sends at once, single messages have gates of their own. */
+/** Batches are bounded among themselves: however many a customer sends at once, they refuse no one-time password. */
 async function holdBatch(deps: AcceptDeps, group: HoldGroup): Promise<HoldGroupReply> {
   const { batches } = deps;
   const count = group.items.length || 1;
-  if (batches.inflight + count > batches.inflightMax)
+  if (batches.inflight > 0 && batches.inflight + count > batches.inflightMax)
     throw new AppError('unavailable', 'Too many batches are on their way at the moment; nothing was charged.');
   batches.inflight += count;
   try {

@@ -19,7 +19,7 @@ export const settings = {
     20_000,
     1,
     1_000_000,
-    'messages on their way to a hold in this process; past it sends are refused with 503',
+    'messages on their way to a hold in this process, of each kind: single express, single normal, batches; past it they are refused with 503',
   ),
   HOLD_WAIT_MS: integer(
     250,

@@ -4,7 +4,8 @@
  * password goes on.
  */
 import { BODY_MAX_BYTES } from '../shared/body.ts';
-import { type First, preparedProblem, requestIdOf } from '../shared/http.ts';
+import { AppError } from '../shared/error.ts';
+import { type First, preparedProblem, problemResponse, requestIdOf } from '../shared/http.ts';
 import { type Gates, noRoom } from './gate.ts';
 
 const SEND = /^https?:\/\/[^/]+\/send$/;
@@ -12,11 +13,14 @@ const SEND = /^https?:\/\/[^/]+\/send$/;
 const EXPRESS = Buffer.from('express');
 const ESCAPE = Buffer.from('\\u');
 
+const brokenOff = (): AppError => new AppError('malformed_json', 'The body ended before it was whole.');
+
 /** @param refused counts */
 export function refuseEarly({ normal }: Gates, refused: { inc(): void }): First {
   const refusal = preparedProblem(noRoom());
   const look = async (request: Request): Promise<Response | Request> => {
-    const bytes = Buffer.from(await request.arrayBuffer());
+    const bytes = await request.arrayBuffer().then(Buffer.from, () => null);
+    if (bytes === null) return problemResponse(brokenOff(), requestIdOf(request));
     if (bytes.includes(EXPRESS) || bytes.includes(ESCAPE))
       return new Request(request.url, { method: 'POST', headers: request.headers, body: bytes });
     refused.inc();

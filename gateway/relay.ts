@@ -1,7 +1,7 @@
 /** The relay: produces what was accepted and whose production nobody confirmed, from the outbox, oldest first. */
 import { decodeMessage, type MessageEvent } from '../shared/events.ts';
 import { failpoint } from '../shared/failpoint.ts';
-import type { BillingClient } from '../shared/grpc.ts';
+import { type BillingClient, isTooLarge } from '../shared/grpc.ts';
 import { idTimeMs } from '../shared/id.ts';
 import { errorFields } from '../shared/log.ts';
 import { startRounds } from '../shared/rounds.ts';
@@ -86,7 +86,7 @@ async function produceAll(deps: RelayDeps, events: readonly string[], closed: ()
 export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
   const { billing, owner } = deps;
   let taken = true;
-  /** Fewer after a call that failed: messages of very many pages may be more than an answer can hold. */
+  /** Fewer after an answer that could not hold them: messages may have very many pages. */
   let most = RELAY_MAX;
   /** All that were due by then were produced: epoch ms of billing's clock; 0 where nothing was for a while. */
   let producedTo = 0;
@@ -103,7 +103,11 @@ export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
     let found = false;
     for (let [from, more] = [after, true]; more && !closed(); ) {
       const request = { owner, max: most, after: String(from), by: String(by) };
-      const reply = await billing.call('Relay', request, RELAY_DEADLINE_MS);
+      const reply = await billing.call('Relay', request, RELAY_DEADLINE_MS).catch((thrown) => {
+        if (isTooLarge(thrown)) most = Math.max(1, Math.floor(most / 2));
+        throw thrown;
+      });
+      most = Math.min(RELAY_MAX, most * 2);
       from = Number(reply.reached);
       more = reply.more;
       if (reply.events.length === 0) continue;
@@ -129,9 +133,7 @@ export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
       await produceDue(producedTo, EVER, closed, (dueAt) => {
         producedTo = dueAt;
       });
-      most = Math.min(RELAY_MAX, most * 2);
     } catch (thrown) {
-      most = Math.max(1, Math.floor(most / 2));
       deps.log.debug('relay_failed', errorFields(thrown));
     }
   };

@@ -226,7 +226,9 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
 
   const late = startRounds(
     () =>
-      joinLateMatches(writer).then(metrics.written, (thrown) => log.debug('late_matches_failed', errorFields(thrown))),
+      within(WRITE_WITHIN_MS, joinLateMatches(writer)).then(metrics.written, (thrown) =>
+        log.debug('late_matches_failed', errorFields(thrown)),
+      ),
     RECLAIM_EVERY_MS,
   );
 

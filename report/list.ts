@@ -1,5 +1,6 @@
 /** An account's report: a page of it, newest first, and its counts by status. */
 import { and, desc, eq, gte, lt } from 'drizzle-orm';
+import { AppError } from '../shared/error.ts';
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
 import { conditionsOf, type Filter, STATUSES, wholeDays } from './filter.ts';
@@ -20,10 +21,15 @@ export async function keptOf(store: Store, filter: Filter): Promise<Filter> {
   return droppedMs > (filter.fromMs ?? 0) ? { ...filter, fromMs: droppedMs } : filter;
 }
 
+/** A page that is not found by then is given up: it has one of the pool's few connections. */
+const SEARCH_MS = 8_000;
+
 /**
- * Rows of a filter before an id, newest first. No index knows a status, type or operator, and an account may have millions of
- * others: the totals by day tell which days have how many, and only these are read, each no further than to its last one.
+ * Rows of a filter before an id, newest first. No index knows a type, an operator or the status of most messages, and an account may
+ * have millions of others: the totals by day tell which days have how many, and only these are read, each no further than to its last
+ * one.
  * @param store one instant of the database: the totals and the rows must agree
+ * @throws AppError `unavailable` where it takes too long
  */
 export async function readRows(
   store: Store,
@@ -33,10 +39,13 @@ export async function readRows(
   beforeId?: string,
 ): Promise<ItemRow[]> {
   const { status, type, operator, fromMs, toMs } = filter;
-  if (isNarrow(filter) || (status ?? type ?? operator) === undefined)
+  if (isNarrow(filter) || isException(status) || (status ?? type ?? operator) === undefined)
     return readRange(store, userId, filter, limit, beforeId);
   const rows: ItemRow[] = [];
+  const until = performance.now() + SEARCH_MS;
   for (const day of await daysOf(store, userId, filter, beforeId)) {
+    if (performance.now() > until)
+      throw new AppError('unavailable', 'This finds too few among too many; narrow it by from and to.');
     const within = { ...filter, fromMs: Math.max(fromMs ?? 0, day.from), toMs: Math.min(toMs ?? day.to, day.to) };
     const most = Math.min(limit - rows.length, day.messages);
     rows.push(...(await readRange(store, userId, within, most, beforeId)));

@@ -147,6 +147,10 @@ function fromGrpc(error: grpc.ServiceError): AppError {
   return new AppError('outcome_unknown', 'Billing did not answer in time.', { cause: error });
 }
 
+/** Whether a call failed because its answer was larger than a message may be. */
+export const isTooLarge = (thrown: unknown): boolean =>
+  (thrown as { cause?: { code?: number } }).cause?.code === grpc.status.RESOURCE_EXHAUSTED;
+
 /** One handler per method; what it throws becomes a status, and the log keeps what the caller is not told. */
 export type BillingHandlers = {
   [M in BillingMethod]: (request: BillingMethods[M][0]) => Promise<BillingMethods[M][1]>;

@@ -1,7 +1,7 @@
 -- Settle: decides what became of claimed messages and moves the money in the same step. The first decision wins.
 -- ARGV  { owner, outcomes that Kafka confirmed as { id, version },
 --         items of { id, attempt, number, outcome, operator, operator ids by line, amount, error, flags by comma } }
---   number: of the claim;  outcome 0 sent, 1 rejected, 2 transient, 3 unknown, 4 released
+--   number: of the claim, 0 of none;  outcome 0 sent, 1 rejected, 2 transient, 3 unknown, 4 released
 -- answers  per item: applied 0|1, or { applied 0|1, outcome... } with outcome as record.lua gives it where there is one to
 --   publish, or { 2, posted, flags, decided at, version }: sent, as the caller says
 local now = now_ms()
@@ -10,9 +10,12 @@ write_at_maxmemory()
 confirm_all(published)
 
 -- An acceptance is a fact, so it decides even after the sweeper gave the claim up. Any other outcome counts only from the
--- attempt's own claim: a claimer's word about an earlier one may come late.
-local function may_decide(r, attempt, number, outcome)
-  if outcome == 0 then return attempt <= r[ATTEMPT] end
+-- attempt's own claim: a claimer's word about an earlier one may come late. What receipts prove of some parts (number 0) waits while
+-- the message is with its operator once more: that may take all of it.
+local function may_decide(r, attempt, number, outcome, amount)
+  if outcome == 0 then
+    return attempt <= r[ATTEMPT] and not (number == 0 and amount > 0 and r[STATE] == 'claimed')
+  end
   return attempt == r[ATTEMPT] and r[OWNER] == owner and r[CLAIM] == number
     and (r[STATE] == 'claimed' or (r[STATE] == 'unknown' and outcome < 3))
 end
@@ -29,7 +32,7 @@ local function settle(id, attempt, number, outcome, operator, ids, amount, reaso
   local r = read(id)
   if not r then return 0 end
   if is_decided(r) then return outcome_of(0, r) end
-  if not may_decide(r, attempt, number, outcome) then
+  if not may_decide(r, attempt, number, outcome, amount) then
     -- The undoing of a claim may overtake it: remembered, so that the claim is none when it comes.
     if outcome == 4 and r[STATE] == 'held' and attempt == r[ATTEMPT] and (r[OWNER] ~= owner or r[CLAIM] < number) then
       r[OWNER], r[CLAIM] = owner, number

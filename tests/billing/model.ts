@@ -153,7 +153,9 @@ export function settle(
   if (!m || isDecided(m)) return false;
   const own = attempt === m.attempt && m.owner === by && m.claim === number;
   const may =
-    outcome === 0 ? attempt <= m.attempt : own && (m.state === 'claimed' || (m.state === 'unknown' && outcome < 3));
+    outcome === 0
+      ? attempt <= m.attempt && !(number === 0 && amount > 0 && m.state === 'claimed')
+      : own && (m.state === 'claimed' || (m.state === 'unknown' && outcome < 3));
   if (!may) {
     const overtaken = outcome === 4 && m.state === 'held' && attempt === m.attempt;
     if (overtaken && (m.owner !== by || m.claim < number)) Object.assign(m, { owner: by, claim: number });

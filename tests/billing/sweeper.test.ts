@@ -307,9 +307,9 @@ test('what the sweeper ends is in the log by its id, once; what others decided i
   await billing.settle('told', sent, { outcome: Outcome.SENT });
   const { log, of } = readLog();
   sweep('one', undefined, log);
-  await until('both have ended', () => of('record_ended').length >= 3);
+  await until('both have ended', () => of('record_swept').length >= 3);
   await finals(sent);
-  const told = of('record_ended').map(({ message_id, state, reason }) => [message_id, state, reason]);
+  const told = of('record_swept').map(({ message_id, status, reason }) => [message_id, status, reason]);
   expect(told).toHaveLength(3);
   expect(new Set(told)).toEqual(
     new Set([
@@ -318,7 +318,7 @@ test('what the sweeper ends is in the log by its id, once; what others decided i
       [left, 'failed', 'no_answer'],
     ]),
   );
-  expect(of('more_records_ended')).toEqual([]);
+  expect(of('more_records_swept')).toEqual([]);
 });
 
 test('a round that ends many names some of them and counts the rest', async () => {
@@ -329,9 +329,11 @@ test('a round that ends many names some of them and counts the rest', async () =
   }
   const { log, of } = readLog();
   sweep('one', undefined, log);
-  await until('all are counted', () => of('more_records_ended').length > 0);
-  expect(of('record_ended')).toHaveLength(20);
-  expect(of('more_records_ended').map(({ expired }) => expired)).toEqual([accounts.length * 600 - 20]);
+  // In one round, unless Kafka refuses something in the middle: then the next one goes on.
+  const told = (): number =>
+    of('record_swept').length + of('more_records_swept').reduce((sum, { expired }) => sum + (expired as number), 0);
+  await until('all are told', () => told() === accounts.length * 600);
+  expect(of('record_swept').length).toBeLessThan(100);
 });
 
 test('one replica sweeps a shard; when it dies its lease passes on', async () => {

@@ -120,7 +120,7 @@ test('a thousand different refusals are kept in little room, and their codes and
   expect(again.answer.results[999]).toEqual({ error: { code: 'invalid_request', detail: 'It does not fit.' } });
 });
 
-test('as many batches as may be on their way refuse another batch, and no single message', async () => {
+test('as many batches as may be on their way refuse another batch, and no one-time password', async () => {
   const { deps, state } = scene();
   const [phone] = PHONES as [string];
   state.carried.add(phone);
