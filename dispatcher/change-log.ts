@@ -38,8 +38,11 @@ export function createChangeLog(log: Log, clock = CLOCK): (change: Change) => vo
     untold = null;
     passed = 0;
   };
+  const tellLater = (): void => clock.later(Math.ceil(earnedAt + LINE_EVERY_MS - clock.now()), tellLast);
   const tellLast = (): void => {
-    if (untold === null || !hasLine()) return;
+    if (untold === null) return;
+    // A timer may come a moment early.
+    if (!hasLine()) return tellLater();
     passed -= 1;
     tell(untold);
   };
@@ -51,7 +54,7 @@ export function createChangeLog(log: Log, clock = CLOCK): (change: Change) => vo
     if (hasLine()) return tell(change);
     untold = change;
     passed += 1;
-    if (passed === 1) clock.later(earnedAt + LINE_EVERY_MS - clock.now(), tellLast);
+    if (passed === 1) tellLater();
   };
 }
 

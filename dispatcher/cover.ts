@@ -38,7 +38,7 @@ export function createCover(windowSize: number): Cover {
 }
 
 /**
- * How many messages may wait for their submit with a claim in hand.
+ * How many slots may wait for their submit with a claim in hand.
  * @param rate what throttling leaves, a second; 0 is unlimited, and so it is of `tps`
  * @param claimMs the time that a claim takes
  */

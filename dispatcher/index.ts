@@ -10,7 +10,7 @@ import { createLog, type Log } from '../shared/log.ts';
 import { createMetrics } from '../shared/metrics.ts';
 import { openBilling, openKafka, openProducer, openRedis } from '../shared/open.ts';
 import { openPorted } from '../shared/ported.ts';
-import { parseOperators } from '../shared/sms/operators.ts';
+import { type OperatorSettings, parseOperators } from '../shared/sms/operators.ts';
 import { watchFile } from '../shared/watched-file.ts';
 import { ACCESS } from './access.ts';
 import { linkLog } from './change-log.ts';
@@ -50,9 +50,12 @@ export async function start(config: Config, scope: Scope, log: Log) {
   scope.defer('ported', () => ported.close());
   const billing = await openBilling(opening);
 
-  const records = openRecords(billing, newId(), () => CLAIM_GOOD_MS + submitMaxMs(operators.value) + 5_000, log);
+  /** Those of a file that was refused when it was applied are not. */
+  const inForce = (): readonly OperatorSettings[] =>
+    dispatch?.lines().map((line) => line.settings) ?? operators.value.operators;
+  const records = openRecords(billing, newId(), () => CLAIM_GOOD_MS + submitMaxMs(inForce()) + 5_000, log);
   scope.defer('records', () => records.close());
-  const onReceipt = receiptPublisher(producer, () => operators.value.operators);
+  const onReceipt = receiptPublisher(producer, inForce);
   const counters = dispatcherCounters(metrics);
   const opened = openDispatch(
     {

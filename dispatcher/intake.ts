@@ -1,6 +1,6 @@
 /**
  * From Kafka to the operators' queues: a consumer of its own per lane, so that no lane waits for another, and one for retries.
- * Handlers only take records and return; an operator whose queue is full pauses the partitions its records come from.
+ * Handlers only take records and return; an operator whose queue is full pauses its slot's partitions.
  */
 
 import { decodeMessage, decodeRetry } from '../shared/events.ts';

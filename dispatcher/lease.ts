@@ -14,7 +14,7 @@ const AFTER_FAILURE_MS = 100;
 /** Submits that were leased and not used in this time are forgotten: somebody else has had the rate since. */
 const STALE_MS = 500;
 
-/** Messages that wait for a submit. */
+/** Slots of messages that wait for a submit. */
 export type Wanted = { express: number; others: number };
 
 export type Lease = {

@@ -23,6 +23,8 @@ export const CLAIM_GOOD_MS = 3_000;
 const PAUSE_HELD_MS = 1_000;
 /** So long without a link counts as one fault of it: where nothing can be submitted nothing else says so. */
 const LINK_DOWN_FAULT_MS = 1_000;
+/** A message of more than this part of the others' room is a long one. */
+const LONG_PART = 4;
 /** How often an operator is looked at, and one that is not well. */
 const LOOK_MS = 1_000;
 const LOOK_AROUND_MS = 250;
@@ -44,7 +46,7 @@ export type Pump = {
   state(): PumpState;
   readonly counters: Counters;
   /**
-   * Stops claiming and waits for what is submitted, at most the connector's timeout.
+   * Stops claiming and waits for what is submitted, as long as a submit may take at most.
    * @param handOver takes each message that is left to do: those that wait at once, the others as their claims are undone
    */
   close(handOver: (queued: Queued) => void): Promise<void>;
@@ -123,8 +125,10 @@ export function createPump(deps: PumpDeps): Pump {
   );
   const { claiming } = claimer;
 
-  /** A message that is longer than all of their part goes when it is alone. */
-  const othersFit = (slots: number): boolean => submitting.others === 0 || submitting.others + slots <= othersMax;
+  /** A message that is longer than all of their part goes when it is alone, and none goes that would fill what is free and wait. */
+  const othersFit = (slots: number): boolean =>
+    (submitting.others === 0 || submitting.others + slots <= othersMax) &&
+    (slots <= connector.free || connector.free === connector.windowSize);
 
   const submitReady = (now: number): void => {
     if (handOver) return;
@@ -132,8 +136,8 @@ export function createPump(deps: PumpDeps): Pump {
     const allowance = breaker.allowance(now);
     while (connector.free > 0 && submitting.express + submitting.others < allowance) {
       const list = ready.express.length > 0 ? ready.express : ready.others;
-      if (list.first === undefined || rate.available(now) <= 0 || lease.available() <= 0) return;
-      if (list === ready.others && !othersFit(list.first.slots)) return;
+      if (list.first === undefined || (list === ready.others && !othersFit(list.first.slots))) return;
+      if (rate.available(now) <= 0 || lease.available() <= 0) return;
       const next = list.shift() as Claimed;
       if (now - next.at > CLAIM_GOOD_MS) handBack(next);
       else track(submitter.submit(next, now));
@@ -149,16 +153,23 @@ export function createPump(deps: PumpDeps): Pump {
     const most = waitingMax(rate.perSecond(now), settings.tps, records.claimMs);
     const allowance = breaker.allowance(now);
     const onTrial = breaker.state(now) === 'half_open';
+    /**
+     * Claimed ahead is what is short. A long message is claimed when it fits and those behind it wait for that: behind a claim in hand
+     * it would wait for the window, past its claim's time, while younger ones went on.
+     */
+    const othersMay = ({ event }: Work): boolean => {
+      const slots = connector.slotsOf(event);
+      const inside = othersInside();
+      const fits = inside === 0 || inside + slots <= Math.min(othersMax, othersRoom);
+      const room = slots > othersMax / LONG_PART ? fits : inside < othersRoom;
+      return room && claiming.others + ready.others.slots < most && expressInside() + inside < windowSize + ahead;
+    };
     // What the others have claimed takes no room from express: it goes before them wherever they wait.
     while (
       expressInside() + submitting.others < windowSize + ahead &&
       claiming.express + ready.express.slots < most &&
       expressInside() + othersInside() < allowance
     ) {
-      const othersMay =
-        othersInside() < othersRoom &&
-        claiming.others + ready.others.slots < most &&
-        expressInside() + othersInside() < windowSize + ahead;
       const next = onTrial ? queue.takeProbe() : queue.take(othersMay);
       if (next === null) return;
       deps.onDrained(next.lane, queue.lengthOf(next.lane));
@@ -247,7 +258,8 @@ export function createPump(deps: PumpDeps): Pump {
       handOver = take;
       clearInterval(look);
       alarm.stop();
-      for (let next = queue.take(true); next; next = queue.take(true)) take({ lane: next.lane, work: next.item });
+      for (let next = queue.take(() => true); next; next = queue.take(() => true))
+        take({ lane: next.lane, work: next.item });
       handBackReady();
       await connector.close();
       while (tasks.size > 0) await Promise.all(tasks);

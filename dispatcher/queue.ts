@@ -51,6 +51,9 @@ export function createHeap<T>(before: (a: T, b: T) => boolean) {
     get length() {
       return items.length;
     },
+    get first(): T | undefined {
+      return items[0];
+    },
     push: (item: T): void => rise(items.length, item),
     shift: (): T | undefined => {
       const first = items[0];
@@ -93,20 +96,19 @@ export function createLaneQueue<T>(older: (a: T, b: T) => boolean) {
     },
     /**
      * The next message to go.
-     * @param othersMay whether a message that is not express may take a slot now
+     * @param othersMay whether this message, which is not express and is the next of them, may go now
      */
-    take: (othersMay: boolean): { lane: Lane; item: T } | null => {
-      const pick = (lane: Lane): { lane: Lane; item: T } | null => {
-        const item = lanes[lane].shift();
-        return item === undefined ? null : { lane, item };
-      };
-      const express = pick('express');
-      if (express || !othersMay) return express;
-      if (lanes.normal.length > 0 && lanes.bulk.length > 0) {
-        turn = (turn + 1) % BULK_TURN;
-        return pick(turn === 0 ? 'bulk' : 'normal');
-      }
-      return pick('normal') ?? pick('bulk');
+    take: (othersMay: (item: T) => boolean): { lane: Lane; item: T } | null => {
+      const express = lanes.express.shift();
+      if (express !== undefined) return { lane: 'express', item: express };
+      const both = lanes.normal.length > 0 && lanes.bulk.length > 0;
+      const next = both ? (turn + 1) % BULK_TURN : turn;
+      const lane = both ? (next === 0 ? 'bulk' : 'normal') : lanes.normal.length > 0 ? 'normal' : 'bulk';
+      const { first } = lanes[lane];
+      if (first === undefined || !othersMay(first)) return null;
+      turn = next;
+      lanes[lane].shift();
+      return { lane, item: first };
     },
   };
 }

@@ -34,7 +34,8 @@ export function createRate(): Rate {
 
   const advance = (nowMs: number): void => {
     if (at === 0) at = nowMs;
-    const elapsedS = Math.max(0, nowMs - at) / 1_000;
+    // A pause that the operator asked for is no quiet time.
+    const elapsedS = Math.max(0, nowMs - Math.max(at, pausedUntil)) / 1_000;
     at = nowMs;
     if (Number.isFinite(limit)) {
       limit *= CLIMB_PER_S ** elapsedS;
@@ -44,7 +45,9 @@ export function createRate(): Rate {
     // At most a twentieth of a second is saved up, so that no second sees more than its rate by more than that.
     if (Number.isFinite(limit)) tokens = Math.min(tokens + elapsedS * limit, Math.max(1, limit * 0.05));
     if (nowMs - windowAt >= 1_000) {
-      achieved = Math.max(taken, achieved / 2);
+      // While it is held back, less is taken than it could: what it ever took is the measure of its recovery.
+      achieved =
+        Number.isFinite(limit) || nowMs < pausedUntil ? Math.max(taken, achieved) : Math.max(taken, achieved / 2);
       taken = 0;
       windowAt = nowMs;
     }

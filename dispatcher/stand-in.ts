@@ -73,7 +73,7 @@ export function createStandIns({ lines, queueMax, onMoved, push }: StandInDeps) 
 
   /**
    * The next operator is tried once: a fallback, else whoever comes next in the file. One that is fit goes before one that is not, at
-   * which the message waits as its own ones do.
+   * which the message waits if there is room for guests.
    */
   const reroute = (from: string, lane: Lane, work: Work): (() => void) | null => {
     if (work.pinned !== undefined || work.reroutedFrom !== undefined) return null;
@@ -83,7 +83,9 @@ export function createStandIns({ lines, queueMax, onMoved, push }: StandInDeps) 
     const others = [...fallback, ...names.slice(at + 1), ...names.slice(0, Math.max(0, at))].filter(
       (name) => name !== from && lines.has(name),
     );
-    const next = others.find((name) => isFit(lines.get(name) as Line)) ?? others[0];
+    const next =
+      others.find((name) => isFit(lines.get(name) as Line)) ??
+      others.find((name) => hasRoom(lines.get(name) as Line, lane));
     if (next === undefined) return null;
     return () => {
       const line = lines.get(next);

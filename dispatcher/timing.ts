@@ -1,6 +1,6 @@
 /** How long a submit may take: claims are good for longer than that. */
 import type { SmppSettings } from '../shared/sms/operator-smpp.ts';
-import type { OperatorSettings, OperatorsFile } from '../shared/sms/operators.ts';
+import type { OperatorSettings } from '../shared/sms/operators.ts';
 
 /** A message of more parts than this is written as far as the time of so many lets it. */
 const PARTS_MOST = 10;
@@ -20,4 +20,4 @@ function submitMs(settings: OperatorSettings): number {
 }
 
 /** The slowest operator's. */
-export const submitMaxMs = ({ operators }: OperatorsFile): number => Math.max(...operators.map(submitMs));
+export const submitMaxMs = (operators: readonly OperatorSettings[]): number => Math.max(...operators.map(submitMs));

@@ -16,6 +16,7 @@ import { isLinkStatus, statusClass, statusWord } from './statuses.ts';
 const STEADY_MS = 10_000;
 /** While it closes: the pause before parts that failed are sent again. */
 const LAST_PAUSE_MS = 500;
+const COMPLETE_WITHIN_MS = 3_000;
 
 export type BindEvents = {
   /** Bound, or slots came free. */
@@ -65,6 +66,8 @@ export function createBind(
   let reconnects = 0;
   let lastError: string | null = null;
   let draining = false;
+  /** While it closes: until then messages in pieces are completed. */
+  let completeBy = Number.POSITIVE_INFINITY;
   let closing = false;
   /** The operator says that we are not bound: what is in flight may end, then the link is made anew. */
   let stale = false;
@@ -189,7 +192,7 @@ export function createBind(
       return carries();
     },
     get bound() {
-      return session?.bound === true && !stale;
+      return session?.bound === true && !stale && performance.now() < completeBy;
     },
     get inflight() {
       return inflight.size + queue.length;
@@ -227,6 +230,7 @@ export function createBind(
     },
     drain: () => {
       draining = true;
+      completeBy = performance.now() + COMPLETE_WITHIN_MS;
       const soon = performance.now() + LAST_PAUSE_MS;
       for (const wait of delayed) wait.at = Math.min(wait.at, soon);
     },

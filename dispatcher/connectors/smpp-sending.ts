@@ -70,13 +70,11 @@ export function createSending(
     const inTime = pauseMs !== undefined && performance.now() + pauseMs < writeBy && isValid();
     if (accepted > 0 && failed > 0 && whole && inTime && carrier.bound) {
       tries += 1;
-      rewritten += failed;
+      const again = sending.parts.filter((part) => outcomes[part.index]?.kind !== 'accepted');
+      rewritten += again.filter((part) => part.writtenAt > 0).length;
       open = failed;
       stopped = false;
-      carrier.later(
-        sending.parts.filter((part) => outcomes[part.index]?.kind !== 'accepted'),
-        pauseMs,
-      );
+      carrier.later(again, pauseMs);
       return;
     }
     const outcome = combineParts(outcomes);
@@ -102,7 +100,8 @@ export function createSending(
       return performance.now() < writeBy ? null : 'late';
     },
     settle: (part, outcome) => {
-      outcomes[part.index] = outcome;
+      // Not written again: what became of it before stands.
+      if (outcome.kind !== 'unwritten' || outcomes[part.index] === undefined) outcomes[part.index] = outcome;
       note(outcome);
       open -= 1;
       if (open === 0) decide();

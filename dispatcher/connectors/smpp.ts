@@ -222,7 +222,14 @@ export function createSmppConnector(
     get ready() {
       return !closed && senders.some(({ carries }) => carries);
     },
-    slotsOf: (message) => partCount(message, settings),
+    slotsOf: (message) => {
+      try {
+        return Math.max(1, partCount(message, settings));
+      } catch {
+        // A text that is not what its encoding says: its submit refuses it.
+        return 1;
+      }
+    },
     submit,
     state: () => ({
       connector: 'smpp',

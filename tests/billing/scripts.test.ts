@@ -77,7 +77,17 @@ const claim = fc.record({
   number,
   times,
 });
-const settle = fc.record({ do: kind('settle'), pick, attempt, owner, outcome, share, flags, number, times });
+const settle = fc.record({
+  do: kind('settle'),
+  pick,
+  attempt,
+  owner,
+  outcome,
+  share,
+  flags,
+  number: fc.constantFrom<number[]>(0, 1, 1, 1, 2, 3),
+  times,
+});
 /** As a dispatcher goes on: waits until it may, claims and settles. */
 const goOn = fc.record({ do: kind('go on'), pick, owner, outcome, share, flags, resend: fc.boolean() });
 const confirm = fc.record({

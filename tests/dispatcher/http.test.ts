@@ -28,7 +28,7 @@ function settingsOf(tps: number) {
 function lineOf(connector: Connector, tps = 0): Line {
   const settings = { ...settingsOf(tps), connector: connector.state().connector } as Line['settings'];
   const counters = { accepted: 3, rejected: 0, transient: 0, throttled: 0, unknown: 0, released: 0 };
-  const state = () => ({ queued: { express: 0, normal: 2, bulk: 0 }, claimed: 1, claiming: 0, submitting: 0 });
+  const state = () => ({ queued: { express: 0, normal: 2, bulk: 0 }, claimed: 1 });
   const pump = { name: 'MTN', connector, queued: () => 0, busy: 0, state, counters } as unknown as Pump;
   return { settings, pump, rate: createRate(), breaker: createBreaker(settings.breaker) };
 }

@@ -24,6 +24,9 @@ test('a fifo is an array that is pushed and shifted, and whose first can be look
   );
 });
 
+const ANY = (): boolean => true;
+const NONE = (): boolean => false;
+
 const filled = (counts: Record<Lane, number>) => {
   const queue = createLaneQueue<string>((a, b) => a < b);
   for (const lane of LANES) for (let i = 0; i < counts[lane]; i += 1) queue.push(lane, `${lane}${i}`);
@@ -32,7 +35,7 @@ const filled = (counts: Record<Lane, number>) => {
 
 test('express goes first, always', () => {
   const queue = filled({ express: 3, normal: 10, bulk: 10 });
-  expect([1, 2, 3, 4].map(() => queue.take(true)?.lane)).toEqual([
+  expect([1, 2, 3, 4].map(() => queue.take(ANY)?.lane)).toEqual([
     'express',
     'express',
     'express',
@@ -42,25 +45,37 @@ test('express goes first, always', () => {
 
 test('when the others have used their part of the window only express may go', () => {
   const queue = filled({ express: 1, normal: 5, bulk: 5 });
-  expect(queue.take(false)?.lane).toBe('express');
-  expect(queue.take(false)).toBeNull();
+  expect(queue.take(NONE)?.lane).toBe('express');
+  expect(queue.take(NONE)).toBeNull();
   expect(queue.length).toBe(10);
 });
 
 test('the lower lane keeps a fifth beside normal, and gets everything when nobody else waits', () => {
   const queue = filled({ express: 0, normal: 80, bulk: 100 });
-  const first = Array.from({ length: 100 }, () => queue.take(true)?.lane);
+  const first = Array.from({ length: 100 }, () => queue.take(ANY)?.lane);
   expect(first.filter((lane) => lane === 'bulk')).toHaveLength(20);
   expect(queue.lengthOf('normal')).toBe(0);
-  expect(queue.take(true)?.lane).toBe('bulk');
+  expect(queue.take(ANY)?.lane).toBe('bulk');
+});
+
+test('the next of the others is looked at before it goes, and stays the next where it may not', () => {
+  const queue = filled({ express: 0, normal: 20, bulk: 20 });
+  const seen: string[] = [];
+  for (let i = 0; i < 20; i += 1) {
+    const looked: string[] = [];
+    expect(queue.take((item) => looked.push(item) === 0)).toBeNull();
+    expect(queue.take(ANY)?.item).toBe(looked[0] as string);
+    seen.push(looked[0] as string);
+  }
+  expect(seen.filter((item) => item.startsWith('bulk'))).toHaveLength(4);
 });
 
 test('within a lane the oldest goes first, whatever order they came in, also one that is put back', () => {
   const queue = createLaneQueue<number>((a, b) => a < b);
   for (const age of [7, 3, 9, 1, 5]) queue.push('normal', age);
-  const first = queue.take(true);
+  const first = queue.take(ANY);
   queue.push('normal', first?.item as number);
-  expect(Array.from({ length: 5 }, () => queue.take(true)?.item)).toEqual([1, 3, 5, 7, 9]);
+  expect(Array.from({ length: 5 }, () => queue.take(ANY)?.item)).toEqual([1, 3, 5, 7, 9]);
 });
 
 test('a heap is a list that is sorted after each push', () => {

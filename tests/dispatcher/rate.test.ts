@@ -56,6 +56,15 @@ test('it climbs back by a tenth a second until nothing holds it', () => {
   expect(rate.perSecond(121_000)).toBe(0);
 });
 
+test('a long Retry-After does not undo the halving', () => {
+  const rate = createRate();
+  run(rate, 1, 3_000, 1);
+  rate.throttled(3_001, 30_000);
+  for (let now = 3_001; now < 33_001; now += 250) rate.available(now);
+  expect(rate.perSecond(33_001)).toBeCloseTo(500, -2);
+  expect(run(rate, 33_001, 1_000)).toBeLessThan(620);
+});
+
 test('a Retry-After is waited for', () => {
   const rate = createRate();
   rate.throttled(1_000, 700);

@@ -36,32 +36,6 @@ const stack = useStack({
 const phones = (prefix: string, count: number) => Array.from({ length: count }, () => ({ phone: newPhone(prefix) }));
 const priceOf = (accepted: readonly { price: number }[]): number => accepted.reduce((sum, { price }) => sum + price, 0);
 
-test("a message that strayed to an operator that stands still does not hold up its own operator's others", async () => {
-  await stack.charge('strays', 10_000_000);
-  await stack.charge('near', 10_000_000);
-  await isBound(stack, 'MCI');
-  stack.simulator.dials('mci', { accept_connections: false });
-  await until('MCI is away', async () => !(await operatorState(stack, 'MCI')).ready);
-  await sendAll(stack, 'strays', phones('912', 100));
-  await until("MCI's queue is full", async () => (await operatorState(stack, 'MCI')).queued.normal >= 50);
-  // Accepted for Rightel, and MCI's by the time that the dispatcher reads it.
-  await stack.stop('dispatcher');
-  const stray = newPhone('920');
-  await sendAll(stack, 'strays', [{ phone: stray }]);
-  const redis = new Redis(stack.settings.REDIS_URL as string);
-  const entry = { operator: 'MCI', until: null, source: 'entered', at: Date.now() } as const;
-  await importPorted(redis, [[e164(stray), entry]]).finally(() => redis.disconnect());
-  await stack.restart('dispatcher');
-  await until('all wait at MCI', async () => (await operatorState(stack, 'MCI')).queued.normal >= 101);
-  const sent = await sendAll(stack, 'near', phones('920', 30));
-  expect(await ended(stack, 'near', 30)).toEqual({ sent: 30 });
-  await assertSettled(stack, 'near', priceOf(sent));
-  stack.simulator.dials('mci', { accept_connections: true });
-  expect(await ended(stack, 'strays', 101)).toEqual({ sent: 101 });
-  expect(recordOf(stack, 'mci', stray)).toMatchObject({ accepted: 1 });
-  await assertDrained(stack);
-});
-
 test('an SMPP operator that refuses connections opens its breaker; without a fallback its messages wait and burn nothing, the others flow', async () => {
   await stack.charge('waits', 10_000_000);
   await stack.charge('flows', 10_000_000);
@@ -81,7 +55,8 @@ test('an SMPP operator that refuses connections opens its breaker; without a fal
   await breakerIs(stack, 'MCI', 'closed');
   const lines = () => stack.logs('dispatcher').slice(before);
   const told = () => lines().filter(({ event, operator }) => operator === 'MCI' && /^(link|breaker)_/.test(event));
-  await until('the log has said all of it', () => told().some(({ event }) => event === 'breaker_closed'));
+  // The last state is told within half a minute, however often it changed before.
+  await until('the log has said all of it', () => told().at(-1)?.event === 'breaker_closed', { withinMs: 40_000 });
   expect(new Set(told().map(({ event }) => event))).toEqual(
     new Set(['link_made', 'link_lost', 'link_refused', 'breaker_open', 'breaker_half_open', 'breaker_closed']),
   );
@@ -216,5 +191,31 @@ test('what outlives its validity while its operator is away ends expired, refund
   expect(await ended(stack, 'expires', 40)).toEqual({ failed: 20, sent: 20 });
   for (const { phone } of failed) expect(recordOf(stack, 'mci', phone as string)).toBeUndefined();
   await assertSettled(stack, 'expires', priceOf(long));
+  await assertDrained(stack);
+});
+
+test("a message that strayed to an operator that stands still does not hold up its own operator's others", async () => {
+  await stack.charge('strays', 10_000_000);
+  await stack.charge('near', 10_000_000);
+  await isBound(stack, 'MCI');
+  stack.simulator.dials('mci', { accept_connections: false });
+  await until('MCI is away', async () => !(await operatorState(stack, 'MCI')).ready);
+  await sendAll(stack, 'strays', phones('912', 100));
+  await until("MCI's queue is full", async () => (await operatorState(stack, 'MCI')).queued.normal >= 50);
+  // Accepted for Rightel, and MCI's by the time that the dispatcher reads it.
+  await stack.stop('dispatcher');
+  const stray = newPhone('920');
+  await sendAll(stack, 'strays', [{ phone: stray }]);
+  const redis = new Redis(stack.settings.REDIS_URL as string);
+  const entry = { operator: 'MCI', until: null, source: 'entered', at: Date.now() } as const;
+  await importPorted(redis, [[e164(stray), entry]]).finally(() => redis.disconnect());
+  await stack.restart('dispatcher');
+  await until('all wait at MCI', async () => (await operatorState(stack, 'MCI')).queued.normal >= 101);
+  const sent = await sendAll(stack, 'near', phones('920', 30));
+  expect(await ended(stack, 'near', 30)).toEqual({ sent: 30 });
+  await assertSettled(stack, 'near', priceOf(sent));
+  stack.simulator.dials('mci', { accept_connections: true });
+  expect(await ended(stack, 'strays', 101)).toEqual({ sent: 101 });
+  expect(recordOf(stack, 'mci', stray)).toMatchObject({ accepted: 1 });
   await assertDrained(stack);
 });

@@ -184,7 +184,7 @@ export function startDispatcher(around: Surroundings, process: Process): { close
   const { bus, file, operators } = around;
   const billing: BillingClient = connectBilling(around, process);
   const producer = bus.producerOf(process);
-  const records = openRecords(billing, newId(), () => CLAIM_GOOD_MS + submitMaxMs(file) + 5_000, quiet);
+  const records = openRecords(billing, newId(), () => CLAIM_GOOD_MS + submitMaxMs(file.operators) + 5_000, quiet);
   const dispatch = openDispatch(
     {
       records,

@@ -222,7 +222,7 @@ describe('several parts', () => {
   test('a part that stays throttled ends as a partial acceptance', async () => {
     const sim = await simulator();
     sim.dials('mci', { rules: [{ part: 2, outcome: 'throttle' }] });
-    const rig = rigAt(sim.smppPort);
+    const rig = rigAt(sim.smppPort, { responseTimeoutMs: 20_000 });
     await rig.ready();
     expect(await rig.connector.submit(longSubmission(2))).toMatchObject({
       kind: 'accepted',
