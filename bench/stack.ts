@@ -6,7 +6,7 @@ import { ROOT } from '../local/places.ts';
 import { freePort } from '../local/ports.ts';
 import { allOrNone, endWithProcess, type LocalServers, startServers, temporaryDir } from '../local/servers/all.ts';
 import { type LocalServer, startServer } from '../local/servers/server-process.ts';
-import { RUNTIME_ENV } from '../local/services.ts';
+import { GIVES_WAY, RUNTIME_ENV } from '../local/services.ts';
 import { type Connector, operatorsJson } from './operators-file.ts';
 import { type Snapshot, usageOf } from './processes.ts';
 
@@ -130,7 +130,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       address: urls[name],
       port: ports[name],
       rank: ownRank,
-      launch: { command: process.execPath, args: [...profile, 'index.ts'], cwd: join(ROOT, name), env },
+      launch: {
+        command: process.execPath,
+        args: [...profile, 'index.ts'],
+        cwd: join(ROOT, name),
+        env,
+        givesWay: GIVES_WAY.has(name),
+      },
       answers: () => isReady(urls[name]),
       stopSignal: 'SIGTERM',
       graceMs: GRACE_MS,

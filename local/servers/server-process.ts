@@ -1,6 +1,7 @@
 /** One program that runs for us: started in a session of its own, written down in a pid file, ended by its pid. */
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { dirname, join } from 'node:path';
 import { identityOf, isSame } from '../identity.ts';
 import { endRecord, type PidRecord, writePidFile } from '../pid-file.ts';
@@ -24,7 +25,14 @@ export type LocalServer = {
   restart(): Promise<void>;
 };
 
-export type Launch = { command: string; args: string[]; env?: NodeJS.ProcessEnv; cwd: string };
+export type Launch = {
+  command: string;
+  args: string[];
+  env?: NodeJS.ProcessEnv;
+  cwd: string;
+  /** Where there is too little CPU for all, it gets less than its part. */
+  givesWay?: boolean;
+};
 
 export type ServerSpec = {
   name: string;
@@ -69,6 +77,18 @@ export function prepareLog(dir: string, name: string): string {
   return logFile;
 }
 
+const NICENESS = 5;
+
+/** Linux weighs sessions where it groups by them, and processes within one or where it does not. */
+function giveWay(pid: number): void {
+  try {
+    setPriority(pid, NICENESS);
+    writeFileSync(`/proc/${pid}/autogroup`, String(NICENESS));
+  } catch {
+    // It runs as all others do.
+  }
+}
+
 function spawnDetached(launch: Launch, logFile: string): Promise<number> {
   const log = openSync(logFile, 'a');
   try {
@@ -80,6 +100,7 @@ function spawnDetached(launch: Launch, logFile: string): Promise<number> {
       stdio: ['ignore', log, log],
     });
     child.unref();
+    if (launch.givesWay && child.pid !== undefined) giveWay(child.pid);
     return new Promise((resolve, reject) => {
       child.once('error', (cause) => reject(new Error(`${launch.command} cannot be started: ${cause.message}`)));
       if (child.pid !== undefined) resolve(child.pid);
