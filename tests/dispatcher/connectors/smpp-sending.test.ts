@@ -30,13 +30,28 @@ function sendingOf(parts: number, writeByMs = 60_000, bound = true) {
   );
   const answer = (...outcomes: PartOutcome[]): void => {
     outcomes.forEach((outcome, i) => {
-      sending.settle(sending.parts[i] as SubmitPart, outcome);
+      const part = sending.parts[i] as SubmitPart;
+      if (outcome.kind !== 'unwritten') part.writtenAt = 1;
+      sending.settle(part, outcome);
     });
   };
   return { sending, again, ended, answer };
 }
 
+const UNWRITTEN: PartOutcome = { kind: 'unwritten', error: 'late', linkFault: false };
+
 describe('the parts that failed of a message of which some were accepted', () => {
+  test('of which one is not written again keep what the operator said', () => {
+    const { sending, again, ended, answer } = sendingOf(2);
+    answer(ACCEPTED, THROTTLED);
+    expect(again).toHaveLength(1);
+    sending.settle(sending.parts[1] as SubmitPart, UNWRITTEN);
+    expect(ended).toMatchObject([]);
+    expect(again).toHaveLength(2);
+    for (let i = 0; i < 2; i += 1) sending.settle(sending.parts[1] as SubmitPart, UNWRITTEN);
+    expect(ended).toMatchObject([{ kind: 'accepted', acceptedParts: 1, partError: 'smpp_0x00000058' }]);
+  });
+
   test('are written again, and counted as such', () => {
     const { sending, again, ended, answer } = sendingOf(3);
     answer(ACCEPTED, THROTTLED, TRANSIENT);
