@@ -39,15 +39,14 @@ export function createRate(): Rate {
     at = nowMs;
     if (Number.isFinite(limit)) {
       limit *= CLIMB_PER_S ** elapsedS;
-      // Past four times of what the operator ever took in a second it is unlimited again.
+      // Past four times of what the operator lately took in a second it is unlimited again.
       if (limit >= Math.max(achieved * 4, 100)) limit = Number.POSITIVE_INFINITY;
     }
     // At most a twentieth of a second is saved up, so that no second sees more than its rate by more than that.
     if (Number.isFinite(limit)) tokens = Math.min(tokens + elapsedS * limit, Math.max(1, limit * 0.05));
     if (nowMs - windowAt >= 1_000) {
-      // While it is held back, less is taken than it could: what it ever took is the measure of its recovery.
-      achieved =
-        Number.isFinite(limit) || nowMs < pausedUntil ? Math.max(taken, achieved) : Math.max(taken, achieved / 2);
+      // While it pauses nothing can be taken: that says nothing of what it could take.
+      achieved = Math.max(taken, nowMs < pausedUntil ? achieved : achieved / 2);
       taken = 0;
       windowAt = nowMs;
     }
