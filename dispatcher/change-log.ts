@@ -41,10 +41,12 @@ export function createChangeLog(log: Log, clock = CLOCK): (change: Change) => vo
   const tellLater = (): void => clock.later(Math.ceil(earnedAt + LINE_EVERY_MS - clock.now()), tellLast);
   const tellLast = (): void => {
     if (untold === null) return;
-    // A timer may come a moment early.
-    if (!hasLine()) return tellLater();
-    passed -= 1;
-    tell(untold);
+    if (hasLine()) {
+      passed -= 1;
+      tell(untold);
+    }
+    // The timer came a moment early.
+    else tellLater();
   };
 
   return (change) => {

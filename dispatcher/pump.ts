@@ -125,10 +125,9 @@ export function createPump(deps: PumpDeps): Pump {
   );
   const { claiming } = claimer;
 
-  /** A message that is longer than all of their part goes when it is alone, and none goes that would fill what is free and wait. */
+  /** One that is longer than their part, or than what a bind that is away leaves of it, goes when it is the only one of them. */
   const othersFit = (slots: number): boolean =>
-    (submitting.others === 0 || submitting.others + slots <= othersMax) &&
-    (slots <= connector.free || connector.free === connector.windowSize);
+    submitting.others === 0 || (submitting.others + slots <= othersMax && slots <= connector.free);
 
   const submitReady = (now: number): void => {
     if (handOver) return;
