@@ -7,6 +7,7 @@
 import type { ReceiptEvent, StatusEvent } from '../shared/events.ts';
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
+import { startRounds } from '../shared/rounds.ts';
 
 /** A receipt whose message is known. */
 export type Match = {
@@ -202,10 +203,10 @@ export async function waitingReceipts(sql: Sql): Promise<Map<string, number>> {
 }
 
 /** Tells how many wait, every half minute until closed. */
-export function watchWaiting(sql: Sql, onCounted: (waiting: ReadonlyMap<string, number>) => void): { close(): void } {
+export function watchWaiting(
+  sql: Sql,
+  onCounted: (waiting: ReadonlyMap<string, number>) => void,
+): { close(): Promise<void> } {
   // While PostgreSQL is away the last figure stands; the consumer tells that it is away.
-  const look = (): void => void waitingReceipts(sql).then(onCounted, () => undefined);
-  const timer = setInterval(look, COUNT_EVERY_MS);
-  look();
-  return { close: () => clearInterval(timer) };
+  return startRounds(() => waitingReceipts(sql).then(onCounted, () => undefined), COUNT_EVERY_MS);
 }

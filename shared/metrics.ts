@@ -26,6 +26,12 @@ export function createMetrics(service: string) {
       memory.set(process.memoryUsage().rss);
     },
   });
+  const described = <L extends string>(noun: string, help: string, labelNames: readonly L[]) => ({
+    name: name(noun),
+    help,
+    labelNames: [...labelNames],
+    registers: [registry],
+  });
   return {
     counter: <L extends string>(
       noun: string,
@@ -34,10 +40,7 @@ export function createMetrics(service: string) {
       collect?: (counter: Counter<L>) => void,
     ): Counter<L> => {
       const counter: Counter<L> = new Counter({
-        name: name(noun),
-        help,
-        labelNames: [...labelNames],
-        registers: [registry],
+        ...described(noun, help, labelNames),
         collect() {
           collect?.(counter);
         },
@@ -51,10 +54,7 @@ export function createMetrics(service: string) {
       collect?: (gauge: Gauge<L>) => void,
     ): Gauge<L> => {
       const gauge: Gauge<L> = new Gauge({
-        name: name(noun),
-        help,
-        labelNames: [...labelNames],
-        registers: [registry],
+        ...described(noun, help, labelNames),
         collect() {
           collect?.(gauge);
         },
@@ -66,8 +66,7 @@ export function createMetrics(service: string) {
       help: string,
       labelNames: readonly L[] = [],
       buckets: number[] = SECONDS,
-    ): Histogram<L> =>
-      new Histogram({ name: name(noun), help, labelNames: [...labelNames], buckets, registers: [registry] }),
+    ): Histogram<L> => new Histogram({ ...described(noun, help, labelNames), buckets }),
     text: (): Promise<string> => registry.metrics(),
     contentType: registry.contentType,
   };
