@@ -3,6 +3,7 @@ import { expect } from 'bun:test';
 import type { Audit } from './api.ts';
 import { assertCoherent } from './coherence.ts';
 import { until } from './poll.ts';
+import { reportHasRead } from './report-has-read.ts';
 import type { Stack } from './stack.ts';
 
 /**
@@ -27,12 +28,17 @@ export async function assertSettled(stack: Stack, userId: string, spent: number,
   return settled;
 }
 
-/** Waits until nothing at all is on its way, in no account and no outbox; then every account's books balance. */
+/**
+ * Waits until nothing at all is on its way, in no account and no outbox, and the report shows what became of it; then every
+ * account's books balance.
+ */
 export async function assertDrained(stack: Stack, withinMs = 30_000): Promise<void> {
-  const redisUrl = stack.servers.redis.address;
+  const { redis, kafkaBrokers, databaseUrl } = stack.servers;
+  const redisUrl = redis.address;
   await until('everything is drained', async () => (await assertCoherent(redisUrl, { drained: true })).length, {
     withinMs,
     everyMs: 200,
   });
+  await reportHasRead(kafkaBrokers, databaseUrl, withinMs);
   await assertCoherent(redisUrl, { drained: true, auditUrl: stack.urls.billing, withinMs });
 }
