@@ -1,45 +1,27 @@
 /** The dispatcher's middle: which operator's pump takes a message, and the operators as operator.json says now. */
-import { ClaimCode } from '../shared/billing.ts';
 import type { Producer } from '../shared/kafka-producer.ts';
-import { errorFields, type Log } from '../shared/log.ts';
-import type { PortedNumbers } from '../shared/ported.ts';
-import type { OperatorSettings, OperatorsFile } from '../shared/sms/operators.ts';
+import { errorFields } from '../shared/log.ts';
+import type { OperatorsFile } from '../shared/sms/operators.ts';
 import { buildRoutes, operatorOf, type Routes } from '../shared/sms/routes.ts';
 import { LANES, type Lane } from '../shared/topics.ts';
-import { createBreaker } from './breaker.ts';
-import { breakerLog } from './change-log.ts';
-import type { Connector, ConnectorEvents, SubmitOutcome } from './connector.ts';
+import { createFullness } from './fullness.ts';
 import { createGiveWay } from './give-way.ts';
 import { createInside } from './inside.ts';
-import { learnPorted } from './learn.ts';
-import type { Leases } from './lease.ts';
 import type { Line } from './line.ts';
 import { createNowhere } from './nowhere.ts';
-import { createPump, type Pump } from './pump.ts';
-import { createRate } from './rate.ts';
-import type { PublishReceipt } from './receipts.ts';
-import type { Records } from './records.ts';
-import { passBy, type SettleDeps, settleOutcome, undoClaim } from './settle.ts';
+import { type AroundLines, type LineDeps, openLine } from './open-line.ts';
+import type { SettleDeps } from './settle.ts';
 import { createStandIns } from './stand-in.ts';
 import type { Work } from './work.ts';
 
-export type DispatchDeps = {
-  records: Records;
+export type DispatchDeps = LineDeps & {
   producer: Producer;
-  connect: (settings: OperatorSettings, events: ConnectorEvents) => Connector;
   /** A message was claimed before its time: it waits on. */
   early: (work: Work, waitMs: number) => void;
-  leases: Leases;
-  ported: PortedNumbers;
-  /** How long a learned number is remembered, milliseconds. */
-  learnedForMs: number;
   queueMax: number;
   onDrained: (queue: string) => void;
   /** A message goes to another operator than its own. */
   onMoved: (from: string, to: string, why: 'fallback' | 'rerouted') => void;
-  onReceipt: PublishReceipt;
-  onSubmitted: (operator: string, lane: Lane, outcome: SubmitOutcome, seconds: number) => void;
-  log: Log;
 };
 
 export type Dispatch = {
@@ -66,8 +48,6 @@ export type Dispatch = {
 };
 
 const queueName = (operator: string, lane: Lane): string => `${operator}/${lane}`;
-/** What a queue may hold at most, in times of its bound. */
-const BRIM = 8;
 /** The queue of messages that no operator of operator.json carries now. */
 const NOWHERE = 'nowhere';
 
@@ -77,7 +57,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
   const lines = new Map<string, Line>();
   const retiring = new Set<Promise<void>>();
   const inside = createInside();
-  const full = new Set<string>();
+  const { pausedBy, drained, brims } = createFullness(queueMax, onDrained);
   let routes: Routes;
   let stopping = false;
 
@@ -89,10 +69,6 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     stopping: () => stopping,
     log,
   };
-  const drained = (queue: string, length: number): void => {
-    if (length < queueMax / 2 && full.delete(queue)) onDrained(queue);
-  };
-
   const nowhere = createNowhere(log, (length) => drained(NOWHERE, length));
 
   /** Out of this process' way until then; whoever has its records in Kafka still waits for its end. */
@@ -105,50 +81,12 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     push: (lane, work) => void push(lane, work),
   });
 
-  const openLine = (settings: OperatorSettings): Line => {
-    const { name } = settings;
-    const rate = createRate();
-    const breaker = createBreaker(settings.breaker, breakerLog(log, name));
-    const connector = deps.connect(settings, {
-      onReady: () => pump?.wake(),
-      onReceipt: (receipt) => deps.onReceipt(name, receipt),
-    });
-    const lease = deps.leases.open(
-      name,
-      settings.tps,
-      () => pump.waiting(),
-      () => pump.wake(),
-    );
-    const pump: Pump = createPump({
-      settings,
-      connector,
-      rate,
-      lease,
-      breaker,
-      records,
-      giveWay,
-      settle: (work, operator, outcome) => {
-        learnPorted(deps.ported, deps.learnedForMs, work, operator, outcome)?.catch((thrown) =>
-          log.warn('ported_number_not_kept', { message_id: work.event.id, ...errorFields(thrown) }),
-        );
-        return settleOutcome(settleDeps, work, operator, outcome);
-      },
-      undo: (work, operator) => undoClaim(settleDeps, work, operator),
-      rest,
-      notClaimed: (work, result) => {
-        if (result.code === ClaimCode.EARLY) rest(work, Number(result.not_before));
-        else void passBy(settleDeps, work, result);
-      },
-      divert: (lane, work) => standIns.divert(name, lane, work),
-      reroute: (lane, work) => standIns.reroute(name, lane, work),
-      onDrained: (lane, length) => {
-        drained(queueName(name, lane), length);
-        standIns.drained(connector, length);
-      },
-      onSubmitted: deps.onSubmitted,
-      log,
-    });
-    return { settings, pump, rate, breaker };
+  const around: AroundLines = {
+    settleDeps,
+    giveWay,
+    standIns,
+    rest,
+    onDrained: (operator, lane, length) => drained(queueName(operator, lane), length),
   };
 
   const retire = ({ settings, pump }: Line): void => {
@@ -170,7 +108,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
       for (const settings of next.operators) {
         const before = lines.get(settings.name);
         if (before && JSON.stringify(before.settings) === JSON.stringify(settings)) opened.set(settings.name, before);
-        else opened.set(settings.name, openLine(settings));
+        else opened.set(settings.name, openLine(deps, around, settings));
       }
     } catch (thrown) {
       for (const [name, line] of opened) if (lines.get(name) !== line) void line.pump.close(() => undefined);
@@ -203,12 +141,6 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     return line ?? lines.get(operatorOf(routes, event.phone) ?? '') ?? lines.get(event.operator);
   };
 
-  /** The queue's name once it is full, null before. */
-  const pausedBy = (queue: string, length: number): string | null => {
-    if (length < queueMax) return null;
-    full.add(queue);
-    return queue;
-  };
   const push = (lane: Lane, work: Work): string | null => {
     if (work.divertedFrom ?? work.reroutedFrom) {
       work.divertedFrom = undefined;
@@ -234,7 +166,7 @@ export function openDispatch(deps: DispatchDeps, file: OperatorsFile): Dispatch 
     brims: (queue) => {
       const [operator = '', lane] = queue.split('/') as [string, Lane];
       const length = queue === NOWHERE ? nowhere.length : (lines.get(operator)?.pump.queued(lane) ?? 0);
-      return length >= queueMax * BRIM;
+      return brims(length);
     },
     wake: () => {
       for (const { pump } of lines.values()) pump.wake();

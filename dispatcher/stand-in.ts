@@ -21,6 +21,8 @@ export type StandInDeps = {
   push: (lane: Lane, work: Work) => void;
 };
 
+export type StandIns = ReturnType<typeof createStandIns>;
+
 export function createStandIns({ lines, queueMax, onMoved, push }: StandInDeps) {
   /** Operators whose messages wait for room at one that stands in. */
   const guests = new Set<string>();

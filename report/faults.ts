@@ -1,5 +1,5 @@
 /** What PostgreSQL's refusals mean for us. */
-import { within as bounded } from '../shared/deadline.ts';
+import { within } from '../shared/deadline.ts';
 import { AppError } from '../shared/error.ts';
 
 /**
@@ -43,8 +43,8 @@ export function faultOf(thrown: unknown): Fault {
 }
 
 /** Rejects as `away` when the work is not done in time: a frozen server or a silent network answers nothing, for minutes. */
-export const within = <T>(ms: number, work: Promise<T>): Promise<T> =>
-  bounded(ms, work, `PostgreSQL did not answer within ${ms / 1_000} s`, 'CONNECT_TIMEOUT');
+export const answersWithin = <T>(ms: number, work: Promise<T>): Promise<T> =>
+  within(ms, work, `PostgreSQL did not answer within ${ms / 1_000} s`, 'CONNECT_TIMEOUT');
 
 /** Above the server's own limit of ten seconds for a statement. */
 const READ_WITHIN_MS = 12_000;
@@ -52,7 +52,7 @@ const READ_WITHIN_MS = 12_000;
 /** Asks the database for an answer to a request; what it cannot give now is `unavailable`. */
 export async function ask<T>(read: () => Promise<T>): Promise<T> {
   try {
-    return await within(READ_WITHIN_MS, read());
+    return await answersWithin(READ_WITHIN_MS, read());
   } catch (thrown) {
     // drizzle wraps what the driver threw.
     const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : thrown;

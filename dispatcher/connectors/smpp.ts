@@ -3,35 +3,25 @@
  * the most room; its parts' outcomes become one (smpp-outcome.ts). What comes back as deliver_sm becomes a receipt.
  *
  * smpp-session.ts is one connection, smpp-bind.ts keeps one up and holds its window, smpp-sending.ts follows one message,
- * smpp-parts.ts writes it, smpp-pdu.ts has the bytes, receipt.ts and statuses.ts what the operator means.
+ * smpp-parts.ts writes it, smpp-deliver.ts takes receipts, smpp-pdu.ts has the bytes, receipt.ts and statuses.ts what the operator means.
  */
 import { readFileSync } from 'node:fs';
 import tls from 'node:tls';
 import type { SmppSettings } from '../../shared/sms/operator-smpp.ts';
-import { parsePhone } from '../../shared/sms/phone.ts';
-import type {
-  Connector,
-  ConnectorEvents,
-  ConnectorState,
-  OperatorReceipt,
-  Submission,
-  SubmitOutcome,
-} from '../connector.ts';
+import type { Connector, ConnectorEvents, ConnectorState, Submission, SubmitOutcome } from '../connector.ts';
 import { writeWithinMs } from '../timing.ts';
 import type { Clock } from './http.ts';
-import { normaliseId, readReceipt, receiptId, receiptTime } from './receipt.ts';
+import { normaliseId } from './receipt.ts';
 import { createReferences } from './references.ts';
 import { type Bind, type BindEvents, createBind } from './smpp-bind.ts';
+import { createDeliveries } from './smpp-deliver.ts';
 import { partCount, partsOf } from './smpp-parts.ts';
-import { deliverSmResp, readDeliverSm, type SubmitFields } from './smpp-pdu.ts';
+import { deliverSmResp, type SubmitFields } from './smpp-pdu.ts';
 import { createSending } from './smpp-sending.ts';
 import type { Role } from './smpp-session.ts';
-import { ESME_RINVCMDLEN, ESME_RMSGQFUL, ESME_ROK, ESME_RSYSERR } from './statuses.ts';
 
 /** One timer for every timeout, pause and enquiry of the connector; each is late by at most this. */
 const TICK_MS = 50;
-/** Receipts that wait for `onReceipt`; past it the operator is told to send them again. */
-const RECEIPTS_WAITING_MAX = 10_000;
 /** At a close, how long receipts may take to be kept before their links go; the operator sends the rest again. */
 const RECEIPTS_CLOSE_MS = 2_000;
 
@@ -57,9 +47,9 @@ export function createSmppConnector(
     malformed: 0,
     linksLost: 0,
   };
+  const deliveries = createDeliveries(settings, events.onReceipt, references, counters, clock);
   let concatenation = Math.floor(Math.random() * 0x10000);
   let submitting = 0;
-  let receiptsWaiting = 0;
   let announcing = false;
   let closed: Promise<void> | null = null;
   let unbindAt = Number.POSITIVE_INFINITY;
@@ -77,7 +67,7 @@ export function createSmppConnector(
   const eventsOf = (bind: number, role: Role): BindEvents => ({
     onRoom: announce,
     onDeliver: (frame, sequence, respond) =>
-      void answerDeliver(frame, (status) => respond(deliverSmResp(status, sequence))),
+      void deliveries.answer(frame, (status) => respond(deliverSmResp(status, sequence))),
     onLateAnswer: () => void counters.lateAnswers++,
     onLink: (state, reason) => {
       if (state === 'lost') counters.linksLost += 1;
@@ -93,61 +83,6 @@ export function createSmppConnector(
   const senders = makeBinds(paired ? 'transmitter' : 'transceiver', 0, settings.windowSize);
   const receivers = paired ? makeBinds('receiver', settings.binds, 0) : [];
   const binds: readonly Bind[] = [...senders, ...receivers];
-
-  /** The answer is the operator's leave to forget the receipt, so it waits until the receipt is kept here. */
-  const answerDeliver = async (frame: Buffer, respond: (status: number) => void): Promise<void> => {
-    const receipt = readOperatorReceipt(frame);
-    if (typeof receipt === 'number') {
-      respond(receipt);
-      return;
-    }
-    if (receiptsWaiting >= RECEIPTS_WAITING_MAX) {
-      counters.receiptsRefused += 1;
-      respond(ESME_RMSGQFUL);
-      return;
-    }
-    receiptsWaiting += 1;
-    try {
-      const kept = events.onReceipt(receipt);
-      if (kept) await kept;
-      counters.receipts += 1;
-      respond(ESME_ROK);
-    } catch {
-      counters.receiptsRefused += 1;
-      respond(ESME_RSYSERR);
-    } finally {
-      receiptsWaiting -= 1;
-    }
-  };
-
-  /** @returns a status to answer with at once where there is nothing to hand on */
-  const readOperatorReceipt = (frame: Buffer): OperatorReceipt | number => {
-    const deliver = readDeliverSm(frame);
-    if (!deliver) {
-      counters.malformed += 1;
-      return ESME_RINVCMDLEN;
-    }
-    const receipt = readReceipt(deliver);
-    if (!receipt) {
-      counters.messagesIgnored += 1;
-      return ESME_ROK;
-    }
-    const operatorId = receiptId(receipt, settings.receiptId);
-    if (receipt.status === null || operatorId === '') {
-      counters.receiptsIgnored += 1;
-      return ESME_ROK;
-    }
-    const messageId = receipt.reference === null ? undefined : references.find(receipt.reference, deliver.source);
-    const phone = parsePhone(deliver.source);
-    return {
-      operatorId,
-      ...(phone === null ? {} : { phone }),
-      ...(messageId === undefined ? {} : { messageId }),
-      status: receipt.status,
-      error: receipt.status === 'delivered' ? null : receipt.error,
-      at: receiptTime(receipt.doneAt, clock.now()),
-    };
-  };
 
   const roomiest = (): Bind | null => {
     let best: Bind | null = null;
@@ -204,7 +139,7 @@ export function createSmppConnector(
   const tickClose = (now: number): void => {
     if (submitting > 0) return;
     if (unbindAt === Number.POSITIVE_INFINITY) unbindAt = now + RECEIPTS_CLOSE_MS;
-    if (receiptsWaiting > 0 && now < unbindAt) return;
+    if (deliveries.waiting > 0 && now < unbindAt) return;
     for (const bind of binds) bind.close();
     if (!binds.every(({ state }) => state === 'closed')) return;
     clearInterval(timer);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { ask, type Fault, faultOf, within } from '../../report/faults.ts';
+import { answersWithin, ask, type Fault, faultOf } from '../../report/faults.ts';
 
 const failure = (code: string, message = 'x') => Object.assign(new Error(message), { code });
 
@@ -37,6 +37,6 @@ describe('what PostgreSQL refuses with', () => {
 
 test('work that is not done in time counts as away; done work passes', async () => {
   const never = new Promise<never>(() => undefined);
-  expect(faultOf(await within(5, never).catch((thrown: unknown) => thrown))).toBe('away');
-  expect(await within(1_000, Promise.resolve(7))).toBe(7);
+  expect(faultOf(await answersWithin(5, never).catch((thrown: unknown) => thrown))).toBe('away');
+  expect(await answersWithin(1_000, Promise.resolve(7))).toBe(7);
 });

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { createPatientWrite } from '../../report/consumer.ts';
 import { readPage } from '../../report/list.ts';
 import { migrate } from '../../report/migrate.ts';
 import { createDays, firstId } from '../../report/partitions.ts';
+import { createPatientWrite } from '../../report/patient-write.ts';
 import { retain } from '../../report/retention.ts';
 import { readSummary, readTotals } from '../../report/totals.ts';
 import type { MessageEvent } from '../../shared/events.ts';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { createPatientWrite } from '../../report/consumer.ts';
 import type { Fact } from '../../report/events.ts';
 import { readMessage } from '../../report/message.ts';
+import { createPatientWrite } from '../../report/patient-write.ts';
 import type { Written } from '../../report/write.ts';
 import type { MessageEvent, ReceiptEvent, StatusEvent } from '../../shared/events.ts';
 import { newId } from '../../shared/id.ts';
