@@ -3,9 +3,9 @@ import { type Static, Type } from '@sinclair/typebox';
 import { and, eq, gte, lt, type SQL } from 'drizzle-orm';
 import { AppError, type FieldError } from '../shared/error.ts';
 import { oneOf } from '../shared/openapi.ts';
-import type { Sql } from '../shared/postgres.ts';
+import type { Sql, SqlFragment } from '../shared/postgres.ts';
 import { parsePhone } from '../shared/sms/phone.ts';
-import { isDay } from './calendar.ts';
+import { dayStartMs, isDay } from './calendar.ts';
 import { firstId } from './partitions.ts';
 import { messageStatus, messages } from './schema.ts';
 import type { Store } from './store.ts';
@@ -129,8 +129,8 @@ export async function readRange(
     if (text === undefined) return null;
     const instant = readInstant(text) ?? refuse([{ field, detail: 'must be an instant of the calendar' }]);
     if ('ms' in instant) return instant.ms;
-    const [row] = await sql<{ ms: number }[]>`
-      SELECT (extract(epoch FROM (${instant.day}::date + ${field === 'to' ? 1 : 0}::int)::timestamp AT TIME ZONE ${timeZone}) * 1000)::float8 AS ms`;
+    const day = sql`(${instant.day}::date + ${field === 'to' ? 1 : 0}::int)`;
+    const [row] = await sql<{ ms: number }[]>`SELECT ${dayStartMs(sql, day, timeZone)} AS ms`;
     return (row as { ms: number }).ms;
   };
   const fromMs = await msOf('from');
@@ -179,17 +179,15 @@ export async function wholeDays(
   { fromMs, toMs }: { fromMs: number | null; toMs: number | null },
 ): Promise<WholeDays> {
   if (fromMs === null && toMs === null) return { first: null, last: null, edges: [] };
+  const startOf = (day: SqlFragment) => dayStartMs(tx, day, timeZone);
+  const dayOf = (ms: number) => tx`(to_timestamp(${ms}::float8 / 1000) AT TIME ZONE ${timeZone})::date`;
   const [row] = await tx<{ first: string; first_ms: number; last: string; last_ms: number }[]>`
     WITH asked AS (
-      SELECT to_timestamp(${fromMs ?? 0}::float8 / 1000) AT TIME ZONE ${timeZone} AS begins,
-        to_timestamp(${toMs ?? 0}::float8 / 1000) AT TIME ZONE ${timeZone} AS ends
+      SELECT ${dayOf(fromMs ?? 0)} AS begins, ${dayOf(toMs ?? 0)} AS last
     ), days AS (
-      SELECT CASE WHEN begins = begins::date THEN begins::date ELSE begins::date + 1 END AS first, ends::date AS last FROM asked
+      SELECT CASE WHEN ${startOf(tx`begins`)} >= ${fromMs ?? 0}::float8 THEN begins ELSE begins + 1 END AS first, last FROM asked
     )
-    SELECT first::text, last::text,
-      (extract(epoch FROM first::timestamp AT TIME ZONE ${timeZone}) * 1000)::float8 AS first_ms,
-      (extract(epoch FROM last::timestamp AT TIME ZONE ${timeZone}) * 1000)::float8 AS last_ms
-    FROM days`;
+    SELECT first::text, last::text, ${startOf(tx`first`)} AS first_ms, ${startOf(tx`last`)} AS last_ms FROM days`;
   const { first, first_ms, last, last_ms } = row as { first: string; first_ms: number; last: string; last_ms: number };
   if (fromMs !== null && toMs !== null && first_ms > last_ms) return { first, last: first, edges: [[fromMs, toMs]] };
   const edges: [number, number][] = [];

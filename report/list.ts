@@ -3,6 +3,7 @@ import { and, desc, eq, gte, lt } from 'drizzle-orm';
 import { AppError } from '../shared/error.ts';
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
+import { dayStartMs } from './calendar.ts';
 import { conditionsOf, type Filter, STATUSES, wholeDays } from './filter.ts';
 import { type ItemRow, itemColumns, itemOf } from './item.ts';
 import { droppedBefore, firstId } from './partitions.ts';
@@ -60,8 +61,8 @@ function daysOf({ sql, timeZone }: Store, userId: string, filter: Filter, before
   const lastMs = beforeId === undefined ? toMs : Math.min(idTimeMs(beforeId), toMs ?? Number.POSITIVE_INFINITY);
   const dayOf = (ms: number) => sql`(to_timestamp(${ms}::float8 / 1000) AT TIME ZONE ${timeZone})::date`;
   return sql<{ from: number; to: number; messages: number }[]>`
-    SELECT (extract(epoch FROM day::timestamp AT TIME ZONE ${timeZone}) * 1000)::float8 AS from,
-      (extract(epoch FROM (day + 1)::timestamp AT TIME ZONE ${timeZone}) * 1000)::float8 AS to, sum(messages)::float8 AS messages
+    SELECT ${dayStartMs(sql, sql`day`, timeZone)} AS from, ${dayStartMs(sql, sql`(day + 1)`, timeZone)} AS to,
+      sum(messages)::float8 AS messages
     FROM daily_totals
     WHERE user_id = ${userId}
       ${fromMs === null ? sql`` : sql`AND day >= ${dayOf(fromMs)}`} ${lastMs === null ? sql`` : sql`AND day <= ${dayOf(lastMs)}`}

@@ -4,6 +4,7 @@
  * read again brings old ones. A partition is attached, not created in place: that takes no lock that readers or writers meet.
  */
 import type { Sql } from '../shared/postgres.ts';
+import { dayStartMs } from './calendar.ts';
 
 /** Held in a transaction by whoever makes or drops days: one at a time over all replicas. */
 const DAYS_LOCK = 7_265_001;
@@ -29,8 +30,7 @@ const suffix = (day: string): string => day.replaceAll('-', '');
 async function dayOf(sql: Sql, timeZone: string, ms: number): Promise<Day> {
   const [row] = await sql<{ name: string; from: number; to: number }[]>`
     SELECT day::text AS name,
-      (extract(epoch FROM day::timestamp AT TIME ZONE ${timeZone}) * 1000)::float8 AS from,
-      (extract(epoch FROM (day + 1)::timestamp AT TIME ZONE ${timeZone}) * 1000)::float8 AS to
+      ${dayStartMs(sql, sql`day`, timeZone)} AS from, ${dayStartMs(sql, sql`(day + 1)`, timeZone)} AS to
     FROM (SELECT (to_timestamp(${ms}::float8 / 1000) AT TIME ZONE ${timeZone})::date AS day) AS d`;
   return row as Day;
 }

@@ -5,6 +5,8 @@ import postgres from 'postgres';
 import { ConfigError } from './config.ts';
 
 export type Sql = postgres.Sql;
+/** A piece of a statement. */
+export type SqlFragment = postgres.Fragment;
 
 /**
  * Opens a pool (connections are made when first used).

@@ -19,21 +19,21 @@ export const TIME_ZONE = 'Asia/Tehran';
 export type TestDatabase = { url: string; sql: Sql; store: Store; writer: Writer; close(): Promise<void> };
 
 /** Creates a database with the report's tables; `close` drops it. */
-export async function createDatabase(now: () => number = Date.now): Promise<TestDatabase> {
+export async function createDatabase(now: () => number = Date.now, timeZone = TIME_ZONE): Promise<TestDatabase> {
   const name = `report_${randomBytes(6).toString('hex')}`;
   const admin = connectPostgres(servers.databaseUrl, { name: 'test-admin', max: 1, statementTimeoutMs: 30_000 });
   await admin.unsafe(`CREATE DATABASE ${name}`);
   const url = new URL(servers.databaseUrl);
   url.pathname = `/${name}`;
-  await migrate(url.href, TIME_ZONE);
+  await migrate(url.href, timeZone);
   const sql = connectPostgres(url.href, { name: 'test-write', max: 4, statementTimeoutMs: 30_000 });
-  const store = openStore(url.href, TIME_ZONE);
-  const days = createDays(sql, TIME_ZONE);
+  const store = openStore(url.href, timeZone);
+  const days = createDays(sql, timeZone);
   return {
     url: url.href,
     sql,
     store,
-    writer: { sql, days, timeZone: TIME_ZONE, receiptsDays: 8, deadLetterDays: 30, now },
+    writer: { sql, days, timeZone, receiptsDays: 8, deadLetterDays: 30, now },
     close: async () => {
       await Promise.all([closePostgres(sql), closePostgres(store.sql)]);
       await admin.unsafe(`DROP DATABASE ${name} WITH (FORCE)`);
