@@ -18,6 +18,7 @@ local function hold_item(user, a, item)
   local refused = math.abs(now - made_at) > ID_AGE_MAX_MS and 2 or price > a.available and 1
   if refused then return redis.call('EXISTS', message(id)) == 1 and 0 or refused end
   local event = string.sub(events, item[4], item[5])
+  -- In the order of RECORD_FIELDS.
   local record = { 'held', user, price, 1, 0, 0, valid_until, 0, '', 0, '', 0, 0, 0, '', 0, '', '', 0, 0, event }
   if redis.call('SETNX', message(id), cmsgpack.pack(record)) == 0 then return 0 end
   local n = #boxed
