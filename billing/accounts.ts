@@ -8,7 +8,7 @@ import { newId } from '../shared/id.ts';
 import { TOTAL_MAX_RIALS } from '../shared/money.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { Scripts } from './scripts.ts';
-import { tagOf } from './shard.ts';
+import type { Shards } from './shard.ts';
 
 export type TopUp = { userId: string; kind: 'topup' | 'adjust'; amount: number; reason: string | null; key: string };
 export type TopUpAnswer = { user_id: string; transaction_id: string; amount: number; available: number };
@@ -36,7 +36,7 @@ export async function topUp(
   const hash = createHash('sha256')
     .update(JSON.stringify([kind, amount, reason]))
     .digest('base64url');
-  const tag = tagOf(userId);
+  const tag = scripts.shards.tagOf(userId);
   const run = async (triesLeft: number): Promise<[number, string, string]> => {
     try {
       return (await scripts.topup(
@@ -80,10 +80,10 @@ export async function topUp(
   };
 }
 
-export async function readBalance(redis: Redis, userId: string): Promise<Balance & { open: number }> {
+export async function readBalance(redis: Redis, shards: Shards, userId: string): Promise<Balance & { open: number }> {
   if (redis.status !== 'ready') throw new AppError('unavailable', 'The balances cannot be reached at the moment.');
   const fields = ['available', 'held', 'posted', 'topped_up', 'open'] as const;
-  const values = await redis.hmget(`${tagOf(userId)}:a:${userId}`, ...fields).catch((thrown: unknown) => {
+  const values = await redis.hmget(`${shards.tagOf(userId)}:a:${userId}`, ...fields).catch((thrown: unknown) => {
     throw new AppError('unavailable', 'The balances cannot be reached at the moment.', { cause: thrown });
   });
   const [available = 0, held = 0, posted = 0, topped_up = 0, open = 0] = values.map((value) => Number(value ?? 0));

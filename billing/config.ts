@@ -1,5 +1,6 @@
 import { COMMON, integer, port, url, type Values } from '../shared/config.ts';
 import { KAFKA_SETTINGS } from '../shared/credentials.ts';
+import { SHARDS_DEFAULT, SHARDS_MAX } from './shard.ts';
 
 export const settings = {
   ...COMMON,
@@ -22,6 +23,12 @@ export const settings = {
     parse: parseRetryWaits,
   },
   SWEEP_EVERY_MS: integer(1_000, 50, 60_000, 'how often deadlines are looked at, milliseconds'),
+  BILLING_SHARDS: integer(
+    SHARDS_DEFAULT,
+    1,
+    SHARDS_MAX,
+    'parts that the accounts are kept in, each under a hash tag of its own: more than one only for a Redis Cluster. Fixed once balances were begun with it: another number is refused at the start',
+  ),
   OUTBOX_MAX: integer(
     500_000,
     1,

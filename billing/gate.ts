@@ -1,7 +1,7 @@
 /** The soft limits: holds are refused before they do anything when too much is in flight. Settlements never are. */
 import { errorFields, type Log } from '../shared/log.ts';
 import type { Redis } from '../shared/redis.ts';
-import { TAGS } from './shard.ts';
+import type { Shards } from './shard.ts';
 
 const POLL_MS = 500;
 
@@ -20,16 +20,16 @@ export function refusalOf(load: Load, limits: Limits): string | null {
 const infoNumber = (info: string, field: string): number =>
   Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1] ?? 0);
 
-export async function readLoad(redis: Redis): Promise<Load> {
+export async function readLoad(redis: Redis, { tags }: Shards): Promise<Load> {
   const [info, ...counts] = await Promise.all([
     redis.info('memory'),
-    ...TAGS.map((tag) => redis.zcard(`${tag}:outbox`)),
-    ...TAGS.map((tag) => redis.zcard(`${tag}:due`)),
+    ...tags.map((tag) => redis.zcard(`${tag}:outbox`)),
+    ...tags.map((tag) => redis.zcard(`${tag}:due`)),
   ]);
   const sum = (list: number[]): number => list.reduce((total, n) => total + n, 0);
   return {
-    outbox: sum(counts.slice(0, TAGS.length)),
-    inFlight: sum(counts.slice(TAGS.length)),
+    outbox: sum(counts.slice(0, tags.length)),
+    inFlight: sum(counts.slice(tags.length)),
     memoryBytes: infoNumber(info, 'used_memory'),
     memoryMaxBytes: infoNumber(info, 'maxmemory'),
   };
@@ -38,7 +38,7 @@ export async function readLoad(redis: Redis): Promise<Load> {
 export type Gate = { refusal(): string | null; load(): Load; close(): void };
 
 /** Watches the load; when Redis does not answer, the last state stands and the hold itself finds out. */
-export function openGate(redis: Redis, limits: Limits, log: Log): Gate {
+export function openGate(redis: Redis, shards: Shards, limits: Limits, log: Log): Gate {
   let load: Load = { outbox: 0, inFlight: 0, memoryBytes: 0, memoryMaxBytes: 0 };
   let refusal: string | null = null;
   let busy = false;
@@ -46,7 +46,7 @@ export function openGate(redis: Redis, limits: Limits, log: Log): Gate {
     if (busy || redis.status !== 'ready') return;
     busy = true;
     try {
-      load = await readLoad(redis);
+      load = await readLoad(redis, shards);
       const now = refusalOf(load, limits);
       if (now !== refusal) log.warn(now === null ? 'holds_taken_again' : 'holds_refused', { reason: now, ...load });
       refusal = now;

@@ -45,7 +45,7 @@ export function billingHandlers(deps: MessageDeps, redis: Redis, metrics: Metric
     },
     Relay: (request) => timed(timer.Relay, () => relay(deps.scripts, request)),
     GetBalance: async ({ user_id }) => {
-      const { open, ...balance } = await readBalance(redis, user_id);
+      const { open, ...balance } = await readBalance(redis, deps.scripts.shards, user_id);
       const text = (rials: number): string => String(rials);
       return {
         available: text(balance.available),

@@ -168,7 +168,7 @@ export function billingDoor(
     .get(
       '/balance/:user_id',
       async ({ params }) => {
-        const { open: _, ...balance } = await readBalance(deps.redis, params.user_id);
+        const { open: _, ...balance } = await readBalance(deps.redis, deps.scripts.shards, params.user_id);
         return { user_id: params.user_id, ...balance };
       },
       {
@@ -192,7 +192,7 @@ export function billingDoor(
       '/audit/:user_id',
       async ({ params }) => {
         const [balance, totals] = await Promise.all([
-          readBalance(deps.redis, params.user_id),
+          readBalance(deps.redis, deps.scripts.shards, params.user_id),
           totalsOf(params.user_id),
         ]);
         return auditOf(params.user_id, balance, totals);

@@ -18,23 +18,28 @@ import { openGate } from './gate.ts';
 import { billingHandlers } from './grpc.ts';
 import { billingDoor } from './http.ts';
 import { loadScripts, TIMES } from './scripts.ts';
+import { createShards, requireShards } from './shard.ts';
 import { ledgerPublisher, startSweeper } from './sweeper.ts';
 
 export async function start(config: Config, scope: Scope, log: Log) {
   const metrics = createMetrics('billing');
   const credentials = readCredentials(config);
   const opening = { config, credentials, scope, log };
-  const redis = await openRedis(opening, requireDurable);
+  const shards = createShards(config.BILLING_SHARDS);
+  const redis = await openRedis(opening, async (opened) => {
+    await requireDurable(opened);
+    await requireShards(opened, shards);
+  });
   const kafka = await openKafka(opening, 'jsms-billing');
   const producer = await openProducer(opening, kafka);
 
-  const scripts = loadScripts(redis, { ...TIMES, retryWaitsMs: config.RETRY_WAITS_S });
+  const scripts = loadScripts(redis, shards, { ...TIMES, retryWaitsMs: config.RETRY_WAITS_S });
   const limits = {
     outboxMax: config.OUTBOX_MAX,
     openMax: config.OPEN_MAX,
     memoryMaxBytes: config.REDIS_MEMORY_MAX_MB * 1_048_576,
   };
-  const gate = openGate(redis, limits, log);
+  const gate = openGate(redis, shards, limits, log);
   scope.defer('gate', () => gate.close());
   metrics.gauge('outbox_messages', 'accepted messages that Kafka has not confirmed', [], (gauge) =>
     gauge.set(gate.load().outbox),

@@ -24,7 +24,7 @@ import { isId } from '../shared/id.ts';
 import { parseAmount } from '../shared/money.ts';
 import { ID_SEPARATOR, publicationOf, type RecordFields } from './outcome.ts';
 import { answersOf, type Scripts } from './scripts.ts';
-import { tagOf } from './shard.ts';
+import type { Shards } from './shard.ts';
 
 export type MessageDeps = {
   scripts: Scripts;
@@ -33,7 +33,10 @@ export type MessageDeps = {
 };
 
 /** Splits items by their account's shard and remembers where each stood. */
-function byShard<T extends { user_id: string }>(items: readonly T[]): Map<string, { items: T[]; places: number[] }> {
+function byShard<T extends { user_id: string }>(
+  { tagOf }: Shards,
+  items: readonly T[],
+): Map<string, { items: T[]; places: number[] }> {
   const shards = new Map<string, { items: T[]; places: number[] }>();
   items.forEach((item, place) => {
     const tag = tagOf(item.user_id);
@@ -126,8 +129,8 @@ async function holdShard(
 export async function hold({ scripts, refusal }: MessageDeps, request: HoldRequest): Promise<HoldReply> {
   checkHold(request.groups);
   const overloaded = refusal() !== null;
-  const groups = byShard(overloaded ? [] : request.groups);
-  const produced = byShard(request.produced);
+  const groups = byShard(scripts.shards, overloaded ? [] : request.groups);
+  const produced = byShard(scripts.shards, request.produced);
   const replies = request.groups.map(() => plainReply(HoldOutcome.OVERLOADED));
   await allShards(tagsOf(groups, produced), async (tag) => {
     const shard = groups.get(tag);
@@ -191,8 +194,8 @@ function claimResult(id: string, answer: ClaimAnswer): ClaimResult {
 export async function claim({ scripts }: MessageDeps, request: ClaimRequest): Promise<ClaimReply> {
   if (request.owner === '' || request.ttl_ms < 1)
     throw new AppError('invalid_request', 'A claim needs an owner and a ttl.');
-  const items = byShard(request.items);
-  const published = byShard(request.published);
+  const items = byShard(scripts.shards, request.items);
+  const published = byShard(scripts.shards, request.published);
   const results = new Array<ClaimResult>(request.items.length);
   await allShards(tagsOf(items, published), async (tag) => {
     const shard = items.get(tag) ?? { items: [], places: [] };
@@ -244,8 +247,8 @@ function checkSettle({ items }: SettleRequest): void {
 /** Decides outcomes; each answer is the authoritative one, ready to be published. */
 export async function settle({ scripts }: MessageDeps, request: SettleRequest): Promise<SettleReply> {
   checkSettle(request);
-  const items = byShard(request.items);
-  const published = byShard(request.published);
+  const items = byShard(scripts.shards, request.items);
+  const published = byShard(scripts.shards, request.published);
   const results = new Array<SettleResult>(request.items.length);
   await allShards(tagsOf(items, published), async (tag) => {
     const shard = items.get(tag) ?? { items: [], places: [] };

@@ -3,7 +3,6 @@ import type { RelayReply, RelayRequest } from '../shared/billing.ts';
 import { AppError } from '../shared/error.ts';
 import { INSTANT } from './messages.ts';
 import type { Scripts } from './scripts.ts';
-import { TAGS } from './shard.ts';
 
 /** How long a gateway keeps a shard of the outbox for itself; it asks again well before. */
 const RELAY_LEASE_MS = 5_000;
@@ -17,8 +16,9 @@ type Boxed = { dueAt: number; event: string };
  */
 export async function relay(scripts: Scripts, { owner, max, after, by }: RelayRequest): Promise<RelayReply> {
   if (!INSTANT.test(after) || !INSTANT.test(by)) throw new AppError('invalid_request', 'A relay needs two instants.');
-  const most = Math.max(1, Math.ceil(max / TAGS.length));
-  const answers = await Promise.all(TAGS.map((tag) => scripts.relay(tag, owner, RELAY_LEASE_MS, most, after, by)));
+  const { tags } = scripts.shards;
+  const most = Math.max(1, Math.ceil(max / tags.length));
+  const answers = await Promise.all(tags.map((tag) => scripts.relay(tag, owner, RELAY_LEASE_MS, most, after, by)));
   const found: Boxed[] = [];
   let reached = Number.POSITIVE_INFINITY;
   let more = false;

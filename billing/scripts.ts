@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defineScript, type Redis, type ScriptRunner } from '../shared/redis.ts';
 import { ATTEMPTS_MAX } from '../shared/topics.ts';
+import type { Shards } from './shard.ts';
 
 export type Times = {
   retryWaitsMs: readonly number[];
@@ -58,8 +59,9 @@ export const RECORD_FIELDS = [
 const FIELD_PLACES = Object.fromEntries(RECORD_FIELDS.map((name, i) => [name.toUpperCase(), i + 1]));
 
 const NAMES = ['hold', 'claim', 'settle', 'sweep', 'confirm', 'relay', 'topup'] as const;
-type Name = (typeof NAMES)[number];
-export type Scripts = Record<Name, ScriptRunner>;
+export type ScriptName = (typeof NAMES)[number];
+/** Each is given the tag of the shard that it is to work on. */
+export type Scripts = Record<ScriptName, ScriptRunner> & { readonly shards: Shards };
 
 /** A script's answer, which is JSON; Lua knows no empty list. */
 export function answersOf<T>(reply: unknown): T[] {
@@ -80,7 +82,7 @@ export const inPlace = (lua: string, constants: Readonly<Record<string, number>>
   lua.replace(COMMENT_LINE, '').replace(CAPITALS, (name) => (constants[name] ?? name).toString());
 
 /** @param clock the Lua of `now_ms()`; tests give one that they can move */
-export function loadScripts(redis: Redis, times: Times, clock: string = source('clock')): Scripts {
+export function loadScripts(redis: Redis, shards: Shards, times: Times, clock: string = source('clock')): Scripts {
   const constants = {
     ...FIELD_PLACES,
     ATTEMPTS_MAX,
@@ -92,7 +94,7 @@ export function loadScripts(redis: Redis, times: Times, clock: string = source('
     ID_AGE_MAX_MS: times.idAgeMaxMs,
   };
   const prelude = `local retry_waits_ms = { ${times.retryWaitsMs.join(', ')} }\n${clock}\n${source('record')}`;
-  const scripts = {} as Scripts;
+  const scripts = { shards } as Scripts;
   for (const name of NAMES)
     scripts[name] = defineScript(redis, `jsms_${name}`, inPlace(`${prelude}\n${source(name)}`, constants));
   return scripts;

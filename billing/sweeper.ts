@@ -13,7 +13,6 @@ import { startRounds } from '../shared/rounds.ts';
 import { TOPICS } from '../shared/topics.ts';
 import { type Publication, publicationOf, type RecordFields, STATUS } from './outcome.ts';
 import { answersOf, type Scripts } from './scripts.ts';
-import { TAGS } from './shard.ts';
 
 const LEASE_MS = 5_000;
 const BATCH = 500;
@@ -123,7 +122,7 @@ export function startSweeper(deps: SweeperDeps): { close(): Promise<void> } {
   const round = async (closed: () => boolean): Promise<void> => {
     if (deps.redis.status !== 'ready') return;
     const endings = logEndings(deps.log);
-    await Promise.all(TAGS.map((tag) => sweepShard(tag, endings, closed)));
+    await Promise.all(deps.scripts.shards.tags.map((tag) => sweepShard(tag, endings, closed)));
     endings.sum();
   };
   return startRounds(round, deps.everyMs);

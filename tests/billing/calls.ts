@@ -19,6 +19,7 @@ import type {
 import type { LedgerEvent, MessageEvent } from '../../shared/events.ts';
 import { newId } from '../../shared/id.ts';
 import type { Redis } from '../../shared/redis.ts';
+import { SHARDS } from '../support/shards.ts';
 
 /** An instant that everything is due by, epoch ms. */
 export const EVER = 999_999_999_999_999;
@@ -71,7 +72,7 @@ export type Calls = ReturnType<typeof callsOn>;
 
 /** @param times what differs from TIMES; retries wait 5, 30 and 120 s unless said otherwise */
 export function callsOn(redis: Redis, times: Partial<Times> = {}) {
-  const scripts = loadScripts(redis, { ...TIMES, retryWaitsMs: [5_000, 30_000, 120_000], ...times });
+  const scripts = loadScripts(redis, SHARDS, { ...TIMES, retryWaitsMs: [5_000, 30_000, 120_000], ...times });
   let refusal: string | null = null;
   const deps: MessageDeps = { scripts, refusal: () => refusal };
   const ledger: LedgerEvent[] = [];

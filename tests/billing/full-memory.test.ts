@@ -2,11 +2,11 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { readBalance } from '../../billing/accounts.ts';
 import { hold } from '../../billing/messages.ts';
 import { answersOf } from '../../billing/scripts.ts';
-import { tagOf } from '../../billing/shard.ts';
 import { ClaimCode, HoldCode, HoldOutcome } from '../../shared/billing.ts';
 import type { AppError } from '../../shared/error.ts';
 import { newId } from '../../shared/id.ts';
 import { assertCoherent, readShard } from '../support/coherence.ts';
+import { SHARDS, tagOf } from '../support/shards.ts';
 import { type Calls, callsOn, EVER, relayed } from './calls.ts';
 import { fillMemory, type OwnRedis, startOwnRedis } from './own-redis.ts';
 
@@ -80,7 +80,7 @@ test('with the memory of Redis full what is in flight goes on: claims, every out
   );
   await billing.published({ user_id: 'a', message_id: sent, version: 1 });
   expect((await books()).due.has(sent)).toBe(false);
-  expect(await readBalance(own.redis, 'a')).toMatchObject({ available: 940, held: 50, posted: 10 });
+  expect(await readBalance(own.redis, SHARDS, 'a')).toMatchObject({ available: 940, held: 50, posted: 10 });
   await assertCoherent(own.url);
 });
 

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { connect } from 'node:net';
 import { settings } from '../../billing/config.ts';
 import { start } from '../../billing/index.ts';
-import { tagOf } from '../../billing/shard.ts';
 import { readSettings } from '../../shared/config.ts';
 import { ERROR_CODES, type Problem } from '../../shared/error.ts';
 import { createScope } from '../../shared/lifecycle.ts';
@@ -11,6 +10,7 @@ import { assertCoherent } from '../support/coherence.ts';
 import { type Answer, type Ask, ask } from '../support/http.ts';
 import { infra } from '../support/infra.ts';
 import { until } from '../support/poll.ts';
+import { SHARD_COUNT, tagOf } from '../support/shards.ts';
 import { callsOn } from './calls.ts';
 import { dumpOf, type OwnRedis, quiet, startOwnRedis } from './own-redis.ts';
 
@@ -26,6 +26,7 @@ beforeAll(async () => {
     BILLING_GRPC_PORT: '0',
     KAFKA_BROKERS: kafkaBrokers,
     REDIS_URL: own.url,
+    BILLING_SHARDS: String(SHARD_COUNT),
     // Nobody listens there: this file has no report.
     REPORT_URL: 'http://127.0.0.1:1',
   };

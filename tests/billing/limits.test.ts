@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { parseRetryWaits, settings } from '../../billing/config.ts';
 import { type Limits, type Load, openGate, readLoad, refusalOf } from '../../billing/gate.ts';
-import { SHARDS, TAGS, tagOf } from '../../billing/shard.ts';
+import { createShards, SHARDS_MAX } from '../../billing/shard.ts';
 import { readSettings } from '../../shared/config.ts';
 import { until } from '../support/poll.ts';
+import { SHARDS } from '../support/shards.ts';
 import { callsOn } from './calls.ts';
 import { type OwnRedis, quiet, startOwnRedis } from './own-redis.ts';
 
@@ -38,13 +39,13 @@ test('the load is what Redis has: messages that Kafka does not have, messages in
     await billing.topUp(user, 100);
     await billing.hold({ user, items: [{ price: 1 }, { price: 1 }] });
   }
-  const load = await readLoad(own.redis);
+  const load = await readLoad(own.redis, SHARDS);
   expect(load).toMatchObject({ outbox: 8, inFlight: 8, memoryMaxBytes: 64 * 1_048_576 });
   expect(load.memoryBytes).toBeGreaterThan(100_000);
 });
 
 test('the gate closes past a limit and opens again by itself', async () => {
-  const gate = openGate(own.redis, { ...LIMITS, outboxMax: 7 }, quiet);
+  const gate = openGate(own.redis, SHARDS, { ...LIMITS, outboxMax: 7 }, quiet);
   try {
     await until('it is closed', () => gate.refusal() !== null);
     await own.redis.flushdb();
@@ -91,7 +92,8 @@ test('every bad setting is named at once', () => {
 });
 
 test('an account stays in its shard for ever: stored keys depend on it', () => {
-  expect(TAGS).toEqual(['{b00}', '{b01}', '{b02}', '{b03}']);
+  const { tags, tagOf } = createShards(4);
+  expect(tags).toEqual(['{b00}', '{b01}', '{b02}', '{b03}']);
   const pinned = Object.fromEntries(
     ['123', '0', 'a', 'A-z_0.9', 'x'.repeat(64), 'tenant-1', 'tenant-2'].map((id) => [id, tagOf(id)]),
   );
@@ -108,9 +110,12 @@ test('an account stays in its shard for ever: stored keys depend on it', () => {
   `);
 });
 
-test('accounts spread over the shards', () => {
-  const counts = new Map<string, number>();
-  for (let n = 0; n < 10_000; n += 1) counts.set(tagOf(`user-${n}`), (counts.get(tagOf(`user-${n}`)) ?? 0) + 1);
-  expect(counts.size).toBe(SHARDS);
-  for (const count of counts.values()) expect(count).toBeGreaterThan((10_000 / SHARDS) * 0.8);
-});
+for (const count of [1, 2, 3, SHARDS_MAX]) {
+  test(`accounts spread over ${count} shards`, () => {
+    const { tags, tagOf } = createShards(count);
+    const counts = new Map<string, number>(tags.map((tag) => [tag, 0]));
+    for (let n = 0; n < 10_000; n += 1) counts.set(tagOf(`user-${n}`), (counts.get(tagOf(`user-${n}`)) as number) + 1);
+    expect(counts.size).toBe(count);
+    for (const found of counts.values()) expect(found).toBeGreaterThan((10_000 / count) * 0.8);
+  });
+}

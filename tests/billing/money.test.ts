@@ -2,13 +2,13 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { readBalance } from '../../billing/accounts.ts';
 import { hold } from '../../billing/messages.ts';
 import { TIMES } from '../../billing/scripts.ts';
-import { tagOf } from '../../billing/shard.ts';
 import { ClaimCode, HoldCode, HoldOutcome, Outcome } from '../../shared/billing.ts';
 import type { AppError } from '../../shared/error.ts';
 import { newId } from '../../shared/id.ts';
 import { AMOUNT_MAX_RIALS, TOTAL_MAX_RIALS } from '../../shared/money.ts';
 import { assertCoherent } from '../support/coherence.ts';
 import { until } from '../support/poll.ts';
+import { SHARDS, tagOf } from '../support/shards.ts';
 import { type Calls, callsOn } from './calls.ts';
 import { dumpOf, type OwnRedis, startOwnRedis } from './own-redis.ts';
 
@@ -23,7 +23,7 @@ beforeEach(async () => {
   await own.redis.flushdb();
 });
 
-const balance = (user: string) => readBalance(own.redis, user);
+const balance = (user: string) => readBalance(own.redis, SHARDS, user);
 const codeOf = (call: Promise<unknown>) =>
   call.then(
     () => 'no error',

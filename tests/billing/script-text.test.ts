@@ -2,12 +2,13 @@
 import { describe, expect, test } from 'bun:test';
 import { inPlace, loadScripts, RECORD_FIELDS, TIMES } from '../../billing/scripts.ts';
 import type { Redis } from '../../shared/redis.ts';
+import { SHARDS } from '../support/shards.ts';
 
 /** The scripts as Redis would get them, by their names. */
 function loaded(): Map<string, string> {
   const texts = new Map<string, string>();
   const redis = { defineCommand: (name: string, { lua }: { lua: string }) => void texts.set(name, lua) };
-  loadScripts(redis as unknown as Redis, { ...TIMES, retryWaitsMs: [1, 2, 3] });
+  loadScripts(redis as unknown as Redis, SHARDS, { ...TIMES, retryWaitsMs: [1, 2, 3] });
   return texts;
 }
 

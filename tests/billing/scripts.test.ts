@@ -2,9 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { holdArgs } from '../../billing/messages.ts';
 import { answersOf, loadScripts, type Scripts, TIMES } from '../../billing/scripts.ts';
-import { TAGS, tagOf } from '../../billing/shard.ts';
 import { idTimeMs, newId } from '../../shared/id.ts';
 import { faultsOf, readShard, type Shard } from '../support/coherence.ts';
+import { SHARDS, TAGS, tagOf } from '../support/shards.ts';
 import { EVER, relayed } from './calls.ts';
 import * as model from './model.ts';
 import { type OwnRedis, startOwnRedis } from './own-redis.ts';
@@ -24,7 +24,7 @@ let own: OwnRedis;
 let scripts: Scripts;
 beforeAll(async () => {
   own = await startOwnRedis();
-  scripts = loadScripts(own.redis, { ...TIMES, retryWaitsMs: model.WAITS_MS }, CLOCK);
+  scripts = loadScripts(own.redis, SHARDS, { ...TIMES, retryWaitsMs: model.WAITS_MS }, CLOCK);
   // Durability is not the question here, and a flush of the disk per step would be most of the time.
   await own.redis.config('SET', 'appendfsync', 'no');
 });

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { readBalance } from '../../billing/accounts.ts';
 import { claim } from '../../billing/messages.ts';
-import { TAGS, tagOf } from '../../billing/shard.ts';
+import { createShards, requireShards } from '../../billing/shard.ts';
 import { ClaimCode, HoldCode } from '../../shared/billing.ts';
 import type { AppError } from '../../shared/error.ts';
 import { newId } from '../../shared/id.ts';
 import { assertCoherent } from '../support/coherence.ts';
+import { SHARDS, TAGS, tagOf } from '../support/shards.ts';
 import { type Calls, callsOn } from './calls.ts';
 import { type OwnRedis, startOwnRedis } from './own-redis.ts';
 
@@ -47,11 +48,11 @@ test('when one shard fails the outcome of the whole call is unknown, and the sam
   const groups = USERS.map((user) => ({ user, items: [{ id: newId(), price: 10 }] }));
   await spoil();
   expect(await codeOf(billing.hold(...groups))).toBe('outcome_unknown');
-  for (const user of WHOLE) expect(await readBalance(own.redis, user)).toMatchObject({ held: 10, open: 1 });
+  for (const user of WHOLE) expect(await readBalance(own.redis, SHARDS, user)).toMatchObject({ held: 10, open: 1 });
   await own.redis.del(`${tagOf(BROKEN)}:due`);
   const again = await billing.hold(...groups.filter(({ user }) => user !== BROKEN));
   expect(again.map(({ codes }) => codes)).toEqual(WHOLE.map(() => [HoldCode.OK]));
-  for (const user of WHOLE) expect(await readBalance(own.redis, user)).toMatchObject({ held: 10, open: 1 });
+  for (const user of WHOLE) expect(await readBalance(own.redis, SHARDS, user)).toMatchObject({ held: 10, open: 1 });
 });
 
 test('a claim of which one shard failed is not called unavailable: the others have claimed', async () => {
@@ -75,4 +76,29 @@ test('a claim of which one shard failed is not called unavailable: the others ha
   expect(await codeOf(call)).toBe('outcome_unknown');
   for (const { user_id, message_id } of items.slice(1))
     expect((await billing.claim(user_id, message_id)).code).toBe(ClaimCode.BUSY);
+});
+
+const refusal = (count: number) =>
+  requireShards(own.redis, createShards(count)).then(
+    () => null,
+    (thrown: Error) => thrown.message,
+  );
+
+test('balances keep the number of shards that they were begun with', async () => {
+  expect(await refusal(2)).toBeNull();
+  expect(await refusal(2)).toBeNull();
+  expect(await refusal(1)).toContain('BILLING_SHARDS is 1, and the balances in this Redis were begun with 2');
+  expect(await refusal(16)).toContain('were begun with 2');
+  expect(await refusal(2)).toBeNull();
+});
+
+test('balances from before there was a mark have four: none of them is lost from sight', async () => {
+  for (let n = 0; n < 3_000; n += 1) await own.redis.hset(`{b03}:a:u${n}`, 'available', 1);
+  expect(await refusal(1)).toContain('were begun with 4: set it to 4');
+  expect(await refusal(4)).toBeNull();
+});
+
+test('several that start at once agree', async () => {
+  const all = await Promise.all([1, 2, 3, 4].map(refusal));
+  expect(all.filter((one) => one === null)).toHaveLength(1);
 });

@@ -1,6 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { readBalance } from '../../billing/accounts.ts';
-import { TAGS, tagOf } from '../../billing/shard.ts';
 import { startSweeper } from '../../billing/sweeper.ts';
 import { Outcome } from '../../shared/billing.ts';
 import type { LedgerEvent, RetryEvent, StatusEvent } from '../../shared/events.ts';
@@ -12,6 +11,7 @@ import { TOPICS } from '../../shared/topics.ts';
 import { assertCoherent, readShard } from '../support/coherence.ts';
 import { infra } from '../support/infra.ts';
 import { until } from '../support/poll.ts';
+import { SHARDS, TAGS, tagOf } from '../support/shards.ts';
 import { connectTestKafka } from '../support/stack-servers.ts';
 import { type Calls, callsOn, EVER, relayed } from './calls.ts';
 import { type OwnRedis, quiet, startOwnRedis } from './own-redis.ts';
@@ -116,7 +116,13 @@ test('a claim that was left behind becomes unknown, then failed and perhaps sent
     dead: false,
   });
   expect(more).toEqual([]);
-  expect(await readBalance(own.redis, 'wait')).toEqual({ available: 100, held: 0, posted: 0, topped_up: 100, open: 0 });
+  expect(await readBalance(own.redis, SHARDS, 'wait')).toEqual({
+    available: 100,
+    held: 0,
+    posted: 0,
+    topped_up: 100,
+    open: 0,
+  });
 });
 
 test('a claim that was left behind at an operator that removes doubles is sent again, perhaps double, by the same operator', async () => {
@@ -127,7 +133,7 @@ test('a claim that was left behind at an operator that removes doubles is sent a
   expect(retry).toMatchObject({ attempt: 2, user_id: 'resend', price: 40, pinned: 'MTN' });
   await until('its status came by Kafka', () => statuses(id).length > 0);
   expect(statuses(id)[0]).toMatchObject({ status: 'retrying', attempt: 1, flags: ['perhaps_double'] });
-  expect(await readBalance(own.redis, 'resend')).toMatchObject({ available: 60, held: 40, open: 1 });
+  expect(await readBalance(own.redis, SHARDS, 'resend')).toMatchObject({ available: 60, held: 40, open: 1 });
 });
 
 test('a message that was sent again after an unknown and then refused is refunded, and the operator perhaps has it', async () => {
@@ -154,7 +160,7 @@ test('a message that was sent again after an unknown and then refused is refunde
       flags: ['perhaps_double', 'perhaps_sent'],
       posted: 0,
     });
-    expect(await readBalance(own.redis, user)).toMatchObject({ available: 100, held: 0, posted: 0 });
+    expect(await readBalance(own.redis, SHARDS, user)).toMatchObject({ available: 100, held: 0, posted: 0 });
   }
 });
 
@@ -163,7 +169,7 @@ test('what was never claimed while it was valid ends expired and is refunded', a
   sweep();
   const [failed] = await finals(id);
   expect(failed).toMatchObject({ status: 'failed', error: 'expired', flags: [], posted: 0, attempt: 1 });
-  expect(await readBalance(own.redis, 'late')).toMatchObject({ available: 100, held: 0 });
+  expect(await readBalance(own.redis, SHARDS, 'late')).toMatchObject({ available: 100, held: 0 });
 });
 
 test('an outcome that nobody published is published, once and for all', async () => {

@@ -10,6 +10,7 @@ import { type OwnRedis, quiet, startOwnRedis } from '../billing/own-redis.ts';
 import { assertCoherent } from '../support/coherence.ts';
 import { until } from '../support/poll.ts';
 import { type FaultyProxy, startProxy } from '../support/proxy.ts';
+import { SHARDS } from '../support/shards.ts';
 
 let own: OwnRedis;
 let proxy: FaultyProxy;
@@ -92,7 +93,7 @@ test('a hold whose answer was lost may be asked for again with the same ids: it 
   expect(await codeOf(loseReply(redis, () => billing.hold(group)))).toBe('outcome_unknown');
   const [again] = await billing.hold(group);
   expect(again?.answers).toEqual(group.items.map(({ id }) => `answer of ${id}`));
-  expect(await readBalance(redis, 'a')).toMatchObject({ available: 50, held: 50, open: 2 });
+  expect(await readBalance(redis, SHARDS, 'a')).toMatchObject({ available: 50, held: 50, open: 2 });
   await assertCoherent(own.url);
 });
 
@@ -115,7 +116,7 @@ test('a settlement whose answer was lost may be asked for again: it posts once a
   expect(JSON.parse(sent.outcome)).toMatchObject({ status: 'sent', posted: 30, version: 1 });
   const retry = await billing.settle('a', other, { outcome: 2 });
   expect(JSON.parse(retry.retry)).toMatchObject({ id: other, attempt: 2 });
-  expect(await readBalance(redis, 'a')).toMatchObject({ available: 50, held: 20, posted: 30, open: 1 });
+  expect(await readBalance(redis, SHARDS, 'a')).toMatchObject({ available: 50, held: 20, posted: 30, open: 1 });
   await assertCoherent(own.url);
 });
 
@@ -127,7 +128,7 @@ test('a top-up whose answer was lost is said to be unknown, and repeated with it
   expect(code).toBe('outcome_unknown');
   const again = await billing.topUp('a', 100, 'k');
   expect(extra.transaction_id).toBe(again.answer.transaction_id);
-  expect(await readBalance(redis, 'a')).toMatchObject({ available: 101, topped_up: 101 });
+  expect(await readBalance(redis, SHARDS, 'a')).toMatchObject({ available: 101, topped_up: 101 });
   await assertCoherent(own.url);
 });
 
@@ -141,7 +142,7 @@ test('scripts survive that Redis forgets them, under load as well', async () => 
     return (await billing.hold({ user: 'a', items: [{ price: 1 }] }))[0]?.codes[0];
   });
   expect(new Set(await Promise.all(holds))).toEqual(new Set([HoldCode.OK]));
-  expect(await readBalance(redis, 'a')).toMatchObject({ available: 699, held: 301, open: 301 });
+  expect(await readBalance(redis, SHARDS, 'a')).toMatchObject({ available: 699, held: 301, open: 301 });
   await assertCoherent(own.url);
 });
 
@@ -154,13 +155,19 @@ test('while Redis restarts calls are refused before any effect, then they work o
   await until('the client has noticed', () => own.redis.status !== 'ready');
   expect(await codeOf(billing.claim('a', id))).toBe('unavailable');
   expect(await codeOf(billing.topUp('a', 5))).toBe('unavailable');
-  expect(await codeOf(readBalance(own.redis, 'a'))).toBe('unavailable');
+  expect(await codeOf(readBalance(own.redis, SHARDS, 'a'))).toBe('unavailable');
   expect((await billing.hold({ user: 'a', items: [{ price: 1 }] }))[0]?.codes).toEqual([]);
   await own.server.restart();
   await isReady(own.redis);
   expect((await billing.claim('a', id)).code).toBe(0);
   expect((await billing.settle('a', id, { outcome: 0 })).applied).toBe(true);
-  expect(await readBalance(own.redis, 'a')).toEqual({ available: 70, held: 0, posted: 30, topped_up: 100, open: 0 });
+  expect(await readBalance(own.redis, SHARDS, 'a')).toEqual({
+    available: 70,
+    held: 0,
+    posted: 30,
+    topped_up: 100,
+    open: 0,
+  });
   await assertCoherent(own.url);
 });
 

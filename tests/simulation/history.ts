@@ -3,8 +3,8 @@
  * then calm, until everything has ended; then a look at what came of it.
  */
 import { TIMES } from '../../billing/scripts.ts';
-import { tagOf } from '../../billing/shard.ts';
 import { newId } from '../../shared/id.ts';
+import { tagOf } from '../support/shards.ts';
 import { CLIENTS_MS, planSends, planTopUps } from './clients.ts';
 import { beginWorld, drained, runUntil, turnCount, worldNow } from './clock.ts';
 import { NO_FAULTS } from './faults.ts';

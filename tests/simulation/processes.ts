@@ -2,7 +2,6 @@
 import { type AccountDeps, topUp } from '../../billing/accounts.ts';
 import { billingHandlers } from '../../billing/grpc.ts';
 import type { Scripts } from '../../billing/scripts.ts';
-import { tagOf } from '../../billing/shard.ts';
 import { ledgerPublisher, startSweeper } from '../../billing/sweeper.ts';
 import { openDispatch } from '../../dispatcher/dispatch.ts';
 import { createIntake } from '../../dispatcher/intake.ts';
@@ -26,6 +25,7 @@ import { parsePrices } from '../../shared/sms/price.ts';
 import { buildRoutes, operatorOf } from '../../shared/sms/routes.ts';
 import { parseSenders } from '../../shared/sms/sender.ts';
 import { TOPICS } from '../../shared/topics.ts';
+import { tagOf } from '../support/shards.ts';
 import type { Bus } from './bus.ts';
 import { type Billing, connectBilling } from './calls.ts';
 import { IDLE_MS, type Process } from './clock.ts';

@@ -4,6 +4,7 @@
  */
 import { loadScripts, type Scripts, type Times } from '../../billing/scripts.ts';
 import type { Redis } from '../../shared/redis.ts';
+import { SHARDS } from '../support/shards.ts';
 import { after, currentProcess, type Process, WORLD, worldNow } from './clock.ts';
 import { NEVER, survives, type Weather } from './faults.ts';
 import { compileLua, type Script } from './lua.ts';
@@ -50,7 +51,7 @@ export function compileScripts(times: Times, patch: (name: string, lua: string) 
       connection[name] = (tag: string, ...args: unknown[]) => runNow(name, script, tag, args);
     },
   };
-  return loadScripts(connection as unknown as Redis, times);
+  return loadScripts(connection as unknown as Redis, SHARDS, times);
 }
 
 export function createRedis({ weather, onScript }: RedisOptions): SimulatedRedis {

@@ -1,9 +1,9 @@
 /** The simulation's Redis and its Lua beside a real Redis: the same calls must give the same answers and leave the same keys. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { loadScripts, type Scripts, TIMES } from '../../billing/scripts.ts';
-import { TAGS } from '../../billing/shard.ts';
+import { loadScripts, type ScriptName, type Scripts, TIMES } from '../../billing/scripts.ts';
 import type { Redis } from '../../shared/redis.ts';
 import { type OwnRedis, startOwnRedis } from '../billing/own-redis.ts';
+import { SHARDS, TAGS } from '../support/shards.ts';
 import { compileLua } from './lua.ts';
 import { argumentOf } from './lua-runtime.ts';
 import { createMemoryRedis, type Dumped, type MemoryRedis, type Reply } from './memory-redis.ts';
@@ -19,7 +19,7 @@ let own: OwnRedis;
 let real: Scripts;
 beforeAll(async () => {
   own = await startOwnRedis();
-  real = loadScripts(own.redis, times, CLOCK);
+  real = loadScripts(own.redis, SHARDS, times, CLOCK);
   // Durability is not the question here.
   await own.redis.config('SET', 'appendfsync', 'no');
 }, 30_000);
@@ -33,7 +33,7 @@ function simulated(memory: MemoryRedis): Scripts {
       connection[name] = async (tag: string, ...args: unknown[]) => script([tag], args.map(argumentOf));
     },
   };
-  return loadScripts(connection as unknown as Redis, times, CLOCK);
+  return loadScripts(connection as unknown as Redis, SHARDS, times, CLOCK);
 }
 
 /** An idempotency key's value is JSON, whose members cjson writes in an order of its own. */
@@ -75,7 +75,7 @@ async function realDump(): Promise<Map<string, Dumped>> {
 }
 
 type World = { now: number; ids: string[] };
-type Call = [name: keyof Scripts, ...args: (string | number | Buffer)[]];
+type Call = [name: ScriptName, ...args: (string | number | Buffer)[]];
 
 const hex = (n: number, digits: number): string => n.toString(16).padStart(digits, '0');
 function idOf(random: Random, ms: number): string {
@@ -136,7 +136,7 @@ function settleArg(random: Random, world: World): unknown {
 const KINDS = ['topup', 'confirm', 'sweep', 'relay', ...Array(2).fill('hold'), ...Array(3).fill('claim')] as const;
 
 function callOf(random: Random, world: World): Call {
-  const kind = random.pick([...KINDS, ...Array(3).fill('settle')]) as keyof Scripts;
+  const kind = random.pick([...KINDS, ...Array(3).fill('settle')]) as ScriptName;
   if (kind === 'hold') return [kind, ...holdArgs(random, world)];
   if (kind === 'claim') return [kind, JSON.stringify(claimArg(random, world))];
   if (kind === 'settle') return [kind, JSON.stringify(settleArg(random, world))];

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
-import { TAGS, tagOf } from '../../billing/shard.ts';
 import { faultsOf, type Shard } from './coherence.ts';
+import { TAGS, tagOf } from './shards.ts';
 
 /** An account with one message of each kind, and books that are right. */
 function books(): Shard {

@@ -4,10 +4,10 @@
  */
 import { expect } from 'bun:test';
 import { Redis } from 'ioredis';
-import { TAGS, tagOf } from '../../billing/shard.ts';
 import type { Audit } from './api.ts';
 import { until } from './poll.ts';
 import { namedRecord } from './record.ts';
+import { TAGS, tagOf } from './shards.ts';
 
 type Fields = Record<string, string>;
 export type Shard = {

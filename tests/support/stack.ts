@@ -16,6 +16,7 @@ import { type Accepted, type Api, createApi, FINAL, type Message, type SendBody,
 import { AUTHORITY, OWN } from './certificates.ts';
 import { type OperatorPatches, type OperatorsSpec, operatorsSpec } from './operators-file.ts';
 import { until } from './poll.ts';
+import { SHARD_COUNT } from './shards.ts';
 import { type StackServers, startStackServers } from './stack-servers.ts';
 
 export type ServiceName = 'billing' | 'gateway' | 'dispatcher' | 'report';
@@ -77,6 +78,7 @@ const GRACE_MS = 15_000;
 /** Short waits everywhere, so that what takes minutes in earnest takes a second here. */
 const FAST: Env = {
   RETRY_WAITS_S: '0.2,0.4,0.8',
+  BILLING_SHARDS: String(SHARD_COUNT),
   SWEEP_EVERY_MS: '100',
   DEPENDENCY_WAIT_S: '30',
   KAFKA_SESSION_MS: '6000',

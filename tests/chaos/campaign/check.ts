@@ -1,12 +1,12 @@
 /** The end of an epoch: wait until nothing is on its way, read what every side knows of it, and hold it against the rules. */
 import { Redis } from 'ioredis';
 import postgres from 'postgres';
-import { TAGS } from '../../../billing/shard.ts';
 import { e164 } from '../../../simulator/number.ts';
 import type { Audit } from '../../support/api.ts';
 import { readShard, faultsOf as shardFaultsOf } from '../../support/coherence.ts';
 import { until } from '../../support/poll.ts';
 import { reportHasRead } from '../../support/report-has-read.ts';
+import { TAGS } from '../../support/shards.ts';
 import { faultsOf, type History, type Seen, type Shown, type Told } from '../history.ts';
 import { OPERATORS, type OperatorName, WINDOW } from './operators.ts';
 import type { Window } from './schedule.ts';

@@ -14,6 +14,7 @@ import { startRedis } from '../../../local/servers/redis.ts';
 import { type LocalServer, lastWords, startServer } from '../../../local/servers/server-process.ts';
 import { type Simulator, start as startSimulator } from '../../../simulator/index.ts';
 import { type FaultyProxy, startProxy } from '../../support/proxy.ts';
+import { SHARD_COUNT } from '../../support/shards.ts';
 import { calmOperators, writeOperators } from './operators.ts';
 import { createUnit, type Unit } from './unit.ts';
 
@@ -53,6 +54,7 @@ const RECORDS_MAX = 1_000_000;
 const SETTINGS: Env = {
   HOST: '127.0.0.1',
   RETRY_WAITS_S: '0.5,1,2',
+  BILLING_SHARDS: String(SHARD_COUNT),
   SWEEP_EVERY_MS: '200',
   DEPENDENCY_WAIT_S: '60',
   KAFKA_SESSION_MS: '6000',
