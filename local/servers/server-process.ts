@@ -17,6 +17,8 @@ export type LocalServer = {
   readonly pid: number;
   readonly logFile: string;
   isAlive(): boolean;
+  /** How it ended, `signal SIGKILL` or `code 1`; null while it runs. */
+  readonly ending: string | null;
   /** Ends it in order; SIGKILL when it takes too long. */
   stop(): Promise<void>;
   /** SIGKILL, returns when it is gone. */
@@ -89,6 +91,9 @@ function giveWay(pid: number): void {
   }
 }
 
+/** How what was started here ended, by pid. */
+const endings = new Map<number, string>();
+
 function spawnDetached(launch: Launch, logFile: string): Promise<number> {
   const log = openSync(logFile, 'a');
   try {
@@ -100,10 +105,15 @@ function spawnDetached(launch: Launch, logFile: string): Promise<number> {
       stdio: ['ignore', log, log],
     });
     child.unref();
-    if (launch.givesWay && child.pid !== undefined) giveWay(child.pid);
+    const { pid } = child;
+    if (pid !== undefined) {
+      endings.delete(pid);
+      child.once('exit', (code, signal) => endings.set(pid, signal === null ? `code ${code}` : `signal ${signal}`));
+    }
+    if (launch.givesWay && pid !== undefined) giveWay(pid);
     return new Promise((resolve, reject) => {
       child.once('error', (cause) => reject(new Error(`${launch.command} cannot be started: ${cause.message}`)));
-      if (child.pid !== undefined) resolve(child.pid);
+      if (pid !== undefined) resolve(pid);
     });
   } finally {
     closeSync(log);
@@ -165,6 +175,9 @@ export async function startServer(spec: ServerSpec): Promise<LocalServer> {
       return record.pid;
     },
     isAlive,
+    get ending() {
+      return endings.get(record.pid) ?? null;
+    },
     stop: () => endRecord(spec.dir, record),
     kill: () => endRecord(spec.dir, record, 'SIGKILL'),
     restart: async () => {

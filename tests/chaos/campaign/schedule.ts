@@ -96,9 +96,9 @@ export function createSchedule({ world, faults, random, accepted, say }: Deps): 
       for (const service of SERVICES) {
         const unit = world.services[service];
         if (busy.has(service) || mending.has(service) || unit.isAlive()) continue;
-        const words = world.wordsOf(service).slice(-600);
+        const words = `${unit.ending ?? 'nobody saw how'}: ${world.wordsOf(service).slice(-600)}`;
         ownEnds.push({ service, at: new Date().toISOString(), words });
-        say(`  ENDED BY ITSELF: ${service}: ${words.split('\n').slice(-2).join(' ')}`);
+        say(`  ENDED BY ITSELF: ${service}, ${words}`);
         mending.add(service);
         void unit
           .ensure()

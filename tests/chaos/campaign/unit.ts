@@ -10,6 +10,8 @@ export type Unit = {
   readonly name: string;
   readonly pid: number;
   isAlive(): boolean;
+  /** How its last process ended; null while it runs, and where nobody saw it. */
+  readonly ending: string | null;
   /** Starts it where it does not run, again and again until it is ready. `env` is for this process of it alone. */
   ensure(env?: Env): Promise<void>;
   /** One try. Throws when it is not ready in time or ends before. */
@@ -60,6 +62,9 @@ export function createUnit(name: string, open: (env: Env) => Promise<LocalServer
       return server?.pid ?? 0;
     },
     isAlive,
+    get ending() {
+      return server?.ending ?? null;
+    },
     start,
     ensure: async (env = {}) => {
       for (const until = performance.now() + ENSURE_WITHIN_MS; !isAlive(); ) {
