@@ -61,12 +61,12 @@ const LOG_BYTES_MAX = 20_000_000;
 const LAST_BYTES = 2_000;
 const RETRIES = 40;
 
-/** The end of a log file, for an error message. */
-export function lastWords(logFile: string, from = 0): string {
+/** The end of a log file, for an error message: `most` bytes. */
+export function lastWords(logFile: string, from = 0, most = LAST_BYTES): string {
   if (!existsSync(logFile)) return '';
   const log = readFileSync(logFile).subarray(from);
   return log
-    .subarray(Math.max(0, log.length - LAST_BYTES))
+    .subarray(Math.max(0, log.length - most))
     .toString()
     .trim();
 }

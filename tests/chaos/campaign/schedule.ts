@@ -96,7 +96,7 @@ export function createSchedule({ world, faults, random, accepted, say }: Deps): 
       for (const service of SERVICES) {
         const unit = world.services[service];
         if (busy.has(service) || mending.has(service) || unit.isAlive()) continue;
-        const words = `${unit.ending ?? 'nobody saw how'}: ${world.wordsOf(service).slice(-600)}`;
+        const words = `${unit.ending ?? 'nobody saw how'}: ${world.wordsOf(service)}`;
         ownEnds.push({ service, at: new Date().toISOString(), words });
         say(`  ENDED BY ITSELF: ${service}, ${words}`);
         mending.add(service);

@@ -49,6 +49,8 @@ const READY_WITHIN_MS = 90_000;
 const GRACE_MS = 17_000;
 const CLOCK = join(import.meta.dirname, 'clock-jump.ts');
 const RECORDS_MAX = 1_000_000;
+/** What a service logged before it ended by itself: closing takes it seconds, in which it says more. */
+const WORDS_BYTES = 20_000;
 
 /** Short waits, so that what takes minutes in earnest takes seconds here; the breaker as in earnest. */
 const SETTINGS: Env = {
@@ -236,6 +238,6 @@ export async function openWorld(say: (line: string) => void, defer: (cleanUp: ()
       kafkaBrokers: settings.KAFKA_BROKERS as string,
     },
     replicate: replicator(launch, gateways, billings),
-    wordsOf: (service) => lastWords(join(dir, 'logs', `${service}.log`)),
+    wordsOf: (service) => lastWords(join(dir, 'logs', `${service}.log`), 0, WORDS_BYTES),
   };
 }
