@@ -48,6 +48,7 @@ type Row = {
   attempts: number;
   flags: string[] | null;
   operator: string;
+  /** By the gateway's clock, which a fault may have set ahead; no later than the decision, which is by that of Redis. */
   created: string;
   updated: string;
 };
@@ -115,7 +116,7 @@ async function readHistory(
   const refusals = windows.filter(({ refuses }) => refuses.length > 0);
   const rows = sql<Row[]>`
     SELECT id, user_id, phone, status, price, posted, attempts, flags, operator,
-      extract(epoch from created_at) * 1000 AS created, extract(epoch from updated_at) * 1000 AS updated
+      extract(epoch from least(created_at, decided_at)) * 1000 AS created, extract(epoch from updated_at) * 1000 AS updated
     FROM messages WHERE user_id = ANY(${[...charged.keys()]})`.cursor(5_000);
   for await (const page of rows) {
     for (const row of page) {
