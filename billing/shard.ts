@@ -30,13 +30,14 @@ export function createShards(count: number): Shards {
 }
 
 const MARK = '{b00}:shards';
-/** What balances had whose Redis bears no mark. */
+/** What balances had whose Redis bears no mark, and their accounts that one shard would not find. */
 const UNMARKED = 4;
+const UNMARKED_ACCOUNTS = '{b0[1-3]}:a:*';
 
-async function hasAccountsOf(redis: Redis, tag: string): Promise<boolean> {
+async function hasUnmarkedAccounts(redis: Redis): Promise<boolean> {
   let cursor = '0';
   do {
-    const [next, found] = await redis.scan(cursor, 'MATCH', `${tag}:a:*`, 'COUNT', 10_000);
+    const [next, found] = await redis.scan(cursor, 'MATCH', UNMARKED_ACCOUNTS, 'COUNT', 10_000);
     if (found.length > 0) return true;
     cursor = next;
   } while (cursor !== '0');
@@ -50,9 +51,7 @@ async function hasAccountsOf(redis: Redis, tag: string): Promise<boolean> {
  */
 export async function requireShards(redis: Redis, { tags }: Shards): Promise<void> {
   if ((await redis.exists(MARK)) === 0) {
-    const others = createShards(UNMARKED).tags.slice(1);
-    const unmarked = (await Promise.all(others.map((tag) => hasAccountsOf(redis, tag)))).includes(true);
-    await redis.setnx(MARK, unmarked ? UNMARKED : tags.length);
+    await redis.setnx(MARK, (await hasUnmarkedAccounts(redis)) ? UNMARKED : tags.length);
   }
   const begun = await redis.get(MARK);
   if (begun === String(tags.length)) return;

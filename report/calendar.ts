@@ -10,6 +10,10 @@ export function isDay(text: string): boolean {
   return !Number.isNaN(utc.getTime()) && utc.toISOString().slice(0, 10) === text;
 }
 
+/** The SQL of the day that an instant is of. */
+export const dayOf = (sql: Sql, ms: number, timeZone: string): SqlFragment =>
+  sql`(to_timestamp(${ms}::float8 / 1000) AT TIME ZONE ${timeZone})::date`;
+
 /**
  * The SQL of the instant at which a day begins, epoch milliseconds. Where clocks go back over midnight (Havana, the Azores) a day has
  * two of them, of which PostgreSQL by itself answers the second: the hour before would be no day's.

@@ -5,7 +5,7 @@ import { AppError, type FieldError } from '../shared/error.ts';
 import { oneOf } from '../shared/openapi.ts';
 import type { Sql, SqlFragment } from '../shared/postgres.ts';
 import { parsePhone } from '../shared/sms/phone.ts';
-import { dayStartMs, isDay } from './calendar.ts';
+import { dayOf, dayStartMs, isDay } from './calendar.ts';
 import { firstId } from './partitions.ts';
 import { messageStatus, messages } from './schema.ts';
 import type { Store } from './store.ts';
@@ -180,10 +180,9 @@ export async function wholeDays(
 ): Promise<WholeDays> {
   if (fromMs === null && toMs === null) return { first: null, last: null, edges: [] };
   const startOf = (day: SqlFragment) => dayStartMs(tx, day, timeZone);
-  const dayOf = (ms: number) => tx`(to_timestamp(${ms}::float8 / 1000) AT TIME ZONE ${timeZone})::date`;
   const [row] = await tx<{ first: string; first_ms: number; last: string; last_ms: number }[]>`
     WITH asked AS (
-      SELECT ${dayOf(fromMs ?? 0)} AS begins, ${dayOf(toMs ?? 0)} AS last
+      SELECT ${dayOf(tx, fromMs ?? 0, timeZone)} AS begins, ${dayOf(tx, toMs ?? 0, timeZone)} AS last
     ), days AS (
       SELECT CASE WHEN ${startOf(tx`begins`)} >= ${fromMs ?? 0}::float8 THEN begins ELSE begins + 1 END AS first, last FROM asked
     )

@@ -3,7 +3,7 @@ import { and, desc, eq, gte, lt } from 'drizzle-orm';
 import { AppError } from '../shared/error.ts';
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
-import { dayStartMs } from './calendar.ts';
+import { dayOf, dayStartMs } from './calendar.ts';
 import { conditionsOf, type Filter, STATUSES, wholeDays } from './filter.ts';
 import { type ItemRow, itemColumns, itemOf } from './item.ts';
 import { droppedBefore, firstId } from './partitions.ts';
@@ -59,13 +59,12 @@ export async function readRows(
 function daysOf({ sql, timeZone }: Store, userId: string, filter: Filter, beforeId: string | undefined) {
   const { status, type, operator, fromMs, toMs } = filter;
   const lastMs = beforeId === undefined ? toMs : Math.min(idTimeMs(beforeId), toMs ?? Number.POSITIVE_INFINITY);
-  const dayOf = (ms: number) => sql`(to_timestamp(${ms}::float8 / 1000) AT TIME ZONE ${timeZone})::date`;
   return sql<{ from: number; to: number; messages: number }[]>`
     SELECT ${dayStartMs(sql, sql`day`, timeZone)} AS from, ${dayStartMs(sql, sql`(day + 1)`, timeZone)} AS to,
       sum(messages)::float8 AS messages
     FROM daily_totals
     WHERE user_id = ${userId}
-      ${fromMs === null ? sql`` : sql`AND day >= ${dayOf(fromMs)}`} ${lastMs === null ? sql`` : sql`AND day <= ${dayOf(lastMs)}`}
+      ${fromMs === null ? sql`` : sql`AND day >= ${dayOf(sql, fromMs, timeZone)}`} ${lastMs === null ? sql`` : sql`AND day <= ${dayOf(sql, lastMs, timeZone)}`}
       ${status ? sql`AND status = ${status}` : sql``}
       ${operator ? sql`AND operator = ${operator}` : sql``}
       ${type ? sql`AND type = ${type}` : sql``}

@@ -4,7 +4,7 @@
  * read again brings old ones. A partition is attached, not created in place: that takes no lock that readers or writers meet.
  */
 import type { Sql } from '../shared/postgres.ts';
-import { dayStartMs } from './calendar.ts';
+import { dayOf, dayStartMs } from './calendar.ts';
 
 /** Held in a transaction by whoever makes or drops days: one at a time over all replicas. */
 const DAYS_LOCK = 7_265_001;
@@ -27,11 +27,11 @@ export function firstId(ms: number): string {
 
 const suffix = (day: string): string => day.replaceAll('-', '');
 
-async function dayOf(sql: Sql, timeZone: string, ms: number): Promise<Day> {
+async function readDay(sql: Sql, timeZone: string, ms: number): Promise<Day> {
   const [row] = await sql<{ name: string; from: number; to: number }[]>`
     SELECT day::text AS name,
       ${dayStartMs(sql, sql`day`, timeZone)} AS from, ${dayStartMs(sql, sql`(day + 1)`, timeZone)} AS to
-    FROM (SELECT (to_timestamp(${ms}::float8 / 1000) AT TIME ZONE ${timeZone})::date AS day) AS d`;
+    FROM (SELECT ${dayOf(sql, ms, timeZone)} AS day) AS d`;
   return row as Day;
 }
 
@@ -57,7 +57,7 @@ export function createDays(sql: Sql, timeZone: string): Days {
   let dropped: number | null = null;
 
   const make = async (ms: number): Promise<void> => {
-    const day = await dayOf(sql, timeZone, ms);
+    const day = await readDay(sql, timeZone, ms);
     const droppedMs = await sql.begin(async (tx) => {
       await tx`SELECT pg_advisory_xact_lock(${DAYS_LOCK})`;
       const before = await droppedBefore(tx as unknown as Sql);
@@ -101,7 +101,7 @@ export async function dropDays(
     ['messages', retention.messagesDays],
     ['operator_ids', retention.receiptsDays],
   ] as const) {
-    const { name: first, from } = await dayOf(sql, timeZone, nowMs - days * DAY_MS);
+    const { name: first, from } = await readDay(sql, timeZone, nowMs - days * DAY_MS);
     const partitions = await sql<{ name: string }[]>`
       SELECT relname AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
       WHERE inhparent = ${table}::regclass AND relname < ${`${table}_${suffix(first)}`} ORDER BY relname`;

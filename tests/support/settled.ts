@@ -7,7 +7,7 @@ import { reportHasRead } from './report-has-read.ts';
 import type { Stack } from './stack.ts';
 
 /**
- * Waits until no hold of the account is open and PostgreSQL has read everything, then asserts conservation, and that all of
+ * Waits until no hold of the account is open and PostgreSQL's sums are those of Redis, then asserts conservation, and that all of
  * Redis' books are coherent.
  * @param spent Rials that all settled messages of the account cost together
  */

@@ -1,4 +1,7 @@
-/** The shards of every test's balances: several, since what goes wrong in one must not go wrong in another. BILLING_SHARDS overrides. */
+/**
+ * The shards of every test's balances: several, since what goes wrong in one must not go wrong in another.
+ * BILLING_SHARDS overrides it for the campaign; the suite has tests that need four.
+ */
 import { createShards } from '../../billing/shard.ts';
 
 export const SHARD_COUNT = Number(process.env.BILLING_SHARDS || 4);
