@@ -41,6 +41,7 @@ export async function openBench(tools: Tools): Promise<Bench> {
     unknownWaitS: UNKNOWN_WAIT_S,
     retryWaits: RETRY_WAITS_S,
     profileDir: options.profileDir,
+    postgresBin: options.postgresBin,
     signal,
     say,
     defer,

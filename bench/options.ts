@@ -37,6 +37,8 @@ export type Options = {
   rounds: number;
   idleS: number;
   profileDir: string | null;
+  /** The folder of PostgreSQL's programs; empty: as `up` finds them. */
+  postgresBin: string;
 };
 
 export const USAGE = `bun run bench [scenario …] [flags]
@@ -59,6 +61,7 @@ Scenarios: ${SCENARIOS.join(', ')}; \`all\` runs every one. Without one: send.
   --rows COUNT          rows in reports (default 10000000)
   --rounds COUNT        of what is compared in turn: --peer, hot-tenant, operator-down (default 3)
   --idle SECONDS        of idle (default 30)
+  --postgres FOLDER     PostgreSQL's programs, e.g. /usr/lib/postgresql/17/bin (default: as \`up\` finds them)
   --profile FOLDER      writes a CPU profile of each service there and prints its hottest functions`;
 
 const FLAGS = {
@@ -78,6 +81,7 @@ const FLAGS = {
   rows: { type: 'string', default: '10000000' },
   rounds: { type: 'string', default: '3' },
   idle: { type: 'string', default: '30' },
+  postgres: { type: 'string', default: '' },
   profile: { type: 'string' },
   help: { type: 'boolean', default: false },
 } as const;
@@ -126,6 +130,7 @@ export function readOptions(argv: readonly string[]): Options | null {
     rounds: whole('rounds', values.rounds, 1, 100),
     idleS: whole('idle', values.idle, 1, 3_600),
     profileDir: values.profile ?? null,
+    postgresBin: values.postgres,
   };
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return options;

@@ -32,6 +32,8 @@ export type StackOptions = {
   retryWaits: string;
   /** A folder for CPU profiles of the services; they are written when a service ends. */
   profileDir: string | null;
+  /** The folder of PostgreSQL's programs; empty: as `up` finds them. */
+  postgresBin?: string;
   /** Settings of every service on top of the bench's own. */
   env?: Readonly<Record<string, string>>;
   signal: AbortSignal;
@@ -103,13 +105,20 @@ function serviceEnv(ports: Ports, servers: LocalServers, operatorsFile: string, 
 
 /** Starts everything in a temporary folder and returns when all are ready. It ends with the bench, even by SIGKILL. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { connector, unknownWaitS, profileDir, signal, say, defer } = options;
+  const { connector, unknownWaitS, profileDir, postgresBin = '', signal, say, defer } = options;
   const dir = temporaryDir();
   endWithProcess(dir);
   defer(() => rmSync(dir, { recursive: true, force: true }));
   const owner = ownIdentity();
   say('Starting Kafka, Redis and PostgreSQL …');
-  const servers = await startServers({ dir, owner, progress: say, signal, heapMb: KAFKA_HEAP_MB });
+  const servers = await startServers({
+    dir,
+    owner,
+    progress: say,
+    signal,
+    heapMb: KAFKA_HEAP_MB,
+    programs: postgresBin,
+  });
   defer(() => servers.stop());
   const ports = await takePorts();
   const urls = urlsOf(ports);

@@ -97,6 +97,7 @@ function wantedServers(settings: LocalSettings): Wanted[] {
       start: (options) =>
         startPostgres({
           ...options,
+          programs: settings.LOCAL_POSTGRES_BIN,
           user: decodeURIComponent(database.username) || 'jsms',
           password: decodeURIComponent(database.password) || 'jsms',
           database: decodeURIComponent(database.pathname.slice(1)) || 'jsms',

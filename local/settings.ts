@@ -18,6 +18,10 @@ export const LOCAL = {
   DATA_DIR: text('.data', 'the folder of the data, logs and pid files of what `up` and `infra` start'),
   LOCAL_KAFKA_HEAP_MB: integer(512, 128, 65_536, 'the largest heap of the Kafka that `up` starts, MB'),
   LOCAL_REDIS_MAXMEMORY: text('0', 'the memory limit of the Redis that `up` starts (0: none), e.g. 512mb'),
+  LOCAL_POSTGRES_BIN: text(
+    '',
+    "the folder of PostgreSQL's programs for `up`; empty: the npm package's, else the machine's",
+  ),
   START_WAIT_S: integer(120, 5, 3600, 'how long `up` waits for a server or a service to become ready, seconds'),
 } as const;
 
@@ -26,5 +30,10 @@ export type LocalSettings = Values<typeof LOCAL>;
 /** Reads the settings, with paths made absolute. Throws one ConfigError that names every problem. */
 export function readLocalSettings(env: Readonly<Record<string, string | undefined>>): LocalSettings {
   const settings = readSettings(LOCAL, env);
-  return { ...settings, DATA_DIR: fromRoot(settings.DATA_DIR), OPERATORS_FILE: fromRoot(settings.OPERATORS_FILE) };
+  return {
+    ...settings,
+    DATA_DIR: fromRoot(settings.DATA_DIR),
+    OPERATORS_FILE: fromRoot(settings.OPERATORS_FILE),
+    LOCAL_POSTGRES_BIN: settings.LOCAL_POSTGRES_BIN && fromRoot(settings.LOCAL_POSTGRES_BIN),
+  };
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ownIdentity } from '../pid-file.ts';
 import { type KafkaOptions, type StartOptions, startKafka } from './kafka.ts';
-import { startPostgres } from './postgres.ts';
+import { type PostgresOptions, startPostgres } from './postgres.ts';
 import { type RedisOptions, startRedis } from './redis.ts';
 import type { LocalServer } from './server-process.ts';
 
@@ -21,6 +21,7 @@ export type LocalServers = {
 
 export type ServersOptions = Omit<StartOptions, 'port'> &
   Pick<KafkaOptions, 'heapMb'> &
+  Pick<PostgresOptions, 'programs'> &
   Pick<RedisOptions, 'maxmemory'>;
 
 type Startable = { stop(): Promise<void> };

@@ -46,13 +46,19 @@ async function tryBin(bin: string): Promise<PostgresBinaries | null> {
 /**
  * Finds the programs to use.
  * @param dataMajor the version that made the data folder, which no other can read; null for a new one
+ * @param folder where they are, when somebody said so: then nowhere else
  * @throws a sentence when there are none
  */
-export async function findPostgres(dataMajor: number | null): Promise<PostgresBinaries> {
-  const candidates = [packagedBin(), ...systemBins()].filter((bin) => bin !== null);
+export async function findPostgres(dataMajor: number | null, folder = ''): Promise<PostgresBinaries> {
+  const candidates = folder === '' ? [packagedBin(), ...systemBins()].filter((bin) => bin !== null) : [folder];
   for (const bin of candidates) {
     const found = await tryBin(bin);
     if (found && (dataMajor === null || dataMajor === found.major)) return found;
+  }
+  if (folder !== '') {
+    const wanted =
+      dataMajor === null ? `PostgreSQL ${MAJOR_MIN} or newer` : `PostgreSQL ${dataMajor}, which made the data folder`;
+    throw new Error(`${folder} (LOCAL_POSTGRES_BIN) holds no programs that run here of ${wanted}.`);
   }
   if (dataMajor !== null) {
     throw new Error(

@@ -11,7 +11,13 @@ import { type LocalServer, startServer } from './server-process.ts';
 
 const RANK = 12;
 
-export type PostgresOptions = StartOptions & { user?: string; password?: string; database?: string };
+export type PostgresOptions = StartOptions & {
+  user?: string;
+  password?: string;
+  database?: string;
+  /** The folder of PostgreSQL's programs; empty: the npm package's, else the machine's. */
+  programs?: string;
+};
 type Login = { user: string; password: string; database: string };
 
 /** Sensible for a small machine that runs everything else as well. */
@@ -104,6 +110,7 @@ export async function startPostgres(options: PostgresOptions): Promise<LocalServ
   const versionFile = join(data, 'PG_VERSION');
   const { bin } = await findPostgres(
     existsSync(versionFile) ? Number.parseInt(readFileSync(versionFile, 'utf8'), 10) : null,
+    options.programs,
   );
   const user = await serverUser();
   if (!existsSync(data)) {

@@ -1,0 +1,44 @@
+import { afterEach, expect, test } from 'bun:test';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findPostgres } from '../../../local/servers/postgres-binaries.ts';
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+/** A folder with an initdb and a postgres of this version, which can do nothing but tell it. */
+function programsOf(version: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'jsms-postgres-'));
+  folders.push(folder);
+  for (const program of ['postgres', 'initdb']) {
+    writeFileSync(join(folder, program), `#!/bin/sh\necho "postgres (PostgreSQL) ${version}"\n`);
+    chmodSync(join(folder, program), 0o755);
+  }
+  return folder;
+}
+
+test('the programs of a folder that somebody names are used, before those of the package', async () => {
+  const folder = programsOf('15.18 (Debian 15.18-0+deb12u1)');
+  expect(await findPostgres(null, folder)).toEqual({ bin: folder, major: 15 });
+  expect(await findPostgres(15, folder)).toEqual({ bin: folder, major: 15 });
+  expect((await findPostgres(null)).bin).not.toBe(folder);
+});
+
+test('a named folder without a PostgreSQL that is new enough is refused by its setting, and no other is taken', async () => {
+  const empty = mkdtempSync(join(tmpdir(), 'jsms-postgres-'));
+  folders.push(empty);
+  for (const folder of [empty, programsOf('13.4'), join(empty, 'nowhere')])
+    await expect(findPostgres(null, folder)).rejects.toThrow(
+      `${folder} (LOCAL_POSTGRES_BIN) holds no programs that run here of PostgreSQL 14 or newer.`,
+    );
+});
+
+test('data of another version are refused', async () => {
+  const folder = programsOf('17.2');
+  await expect(findPostgres(15, folder)).rejects.toThrow(
+    `${folder} (LOCAL_POSTGRES_BIN) holds no programs that run here of PostgreSQL 15, which made the data folder.`,
+  );
+});
