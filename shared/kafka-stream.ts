@@ -1,6 +1,7 @@
 /** Consuming: joining a group, whole batches to one handler, and what a crash of the consumer means. */
 import type { Consumer, ConsumerRunConfig, EachBatchPayload } from 'kafkajs';
 import { type Commits, createCommits } from './commits.ts';
+import { createRejoining } from './kafka-rejoin.ts';
 import { waitFor } from './lifecycle.ts';
 import { errorFields, type Log } from './log.ts';
 import { createPauses, type Pauses } from './pauses.ts';
@@ -8,8 +9,6 @@ import { doneOffset, openOffset } from './watermark.ts';
 
 /** A start waits so long for a Kafka that answers some questions already and others not yet. */
 export const CONNECT_WITHIN_MS = 60_000;
-/** A consumer that finds no coordinator of its group tries again for so long; then its process ends, and is started anew. */
-const REJOIN_WITHIN_MS = 300_000;
 const REJOIN_EVERY_MS = 500;
 const BEAT_EVERY_MS = 2_000;
 
@@ -52,17 +51,6 @@ export type Stream = {
   /** Commits what is done, then leaves the group. */
   close(): Promise<void>;
 };
-
-/**
- * Whether a consumer gave up only because no broker named the coordinator of its group. kafkajs takes that for final, yet it is
- * what a Kafka that has just been started, or is away, answers.
- */
-export function isCoordinatorAway(error: unknown): boolean {
-  const { name, cause } = error as { name?: string; cause?: unknown };
-  return (
-    name === 'KafkaJSGroupCoordinatorNotFound' || (cause !== undefined && cause !== null && isCoordinatorAway(cause))
-  );
-}
 
 /** Asks where to start after each join; what was fetched meanwhile waits for it. */
 type Starts = { asked(assigned: ReadonlyMap<string, readonly number[]>): void; known(): Promise<void> | null };
@@ -128,21 +116,20 @@ export async function openStream(
   const pauses = createPauses(consumer, group, topics, log);
   const starts = createStarts(consumer, options, log);
   let closing = false;
-  /** Since when there is no coordinator; null while this is a member of its group. */
-  let awaySince: number | null = null;
+  const rejoining = createRejoining();
 
-  consumer.on(consumer.events.CRASH, ({ payload }) => {
-    if (payload.restart || closing) return;
-    awaySince ??= performance.now();
-    if (!isCoordinatorAway(payload.error) || performance.now() - awaySince > REJOIN_WITHIN_MS)
-      return onCrash(payload.error);
-    log.warn('kafka_coordinator_away', { group, away_s: Math.round((performance.now() - awaySince) / 1_000) });
+  consumer.on(consumer.events.CRASH, ({ payload: { error, restart } }) => {
+    if (restart || closing) return;
+    const { again, awayMs } = rejoining.crashed(error);
+    if (!again) return onCrash(error);
+    if (awayMs === null) log.warn('kafka_consumer_crashed', { group, ...errorFields(error) });
+    else log.warn('kafka_coordinator_away', { group, away_s: Math.round(awayMs / 1_000) });
     setTimeout(() => {
       if (!closing) run().catch(onCrash);
     }, REJOIN_EVERY_MS);
   });
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-    awaySince = null;
+    rejoining.joined();
     pauses.rejoined();
     commits.rejoined();
     const assigned = new Map(Object.entries(payload.memberAssignment as Record<string, number[]>));
