@@ -20,7 +20,7 @@ export type Rejoining = {
  * Whether a consumer gave up only because no broker named the coordinator of its group. kafkajs takes that for final, yet it is
  * what a Kafka that has just been started, or is away, answers.
  */
-export function isCoordinatorAway(error: unknown): boolean {
+function isCoordinatorAway(error: unknown): boolean {
   const { name, cause } = error as { name?: string; cause?: unknown };
   return (
     name === 'KafkaJSGroupCoordinatorNotFound' || (cause !== undefined && cause !== null && isCoordinatorAway(cause))

@@ -1,6 +1,6 @@
 /**
  * A kept-alive connection with at most one request on its way. By Bun's own sockets: through node:net's streams a request costs
- * the generator half as much again, on the cores that the measured system needs.
+ * the generator a third more, on the cores that the measured system needs.
  */
 import { type Answer, readAnswer } from './answer.ts';
 import { type Bullet, mark } from './bullet.ts';
