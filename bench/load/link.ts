@@ -1,20 +1,16 @@
-/**
- * A kept-alive connection with at most one request on its way. By Bun's own sockets: through node:net's streams a request costs
- * the generator a third more, on the cores that the measured system needs.
- */
+/** A kept-alive connection with at most one request on its way. */
+import { connect, type Socket } from 'node:net';
 import { type Answer, readAnswer } from './answer.ts';
 import { type Bullet, mark } from './bullet.ts';
 
 export type Link = {
-  readonly socket: Bun.Socket;
+  socket: Socket;
   /** The request on its way; null while the connection is free. */
   bullet: Bullet | null;
   serial: number;
   /** Monotonic milliseconds from which its latency counts. */
   since: number;
   partial: Buffer | null;
-  /** What the system has not taken yet of the request. */
-  unsent: Buffer | null;
 };
 
 export type LinkEvents = {
@@ -27,64 +23,38 @@ export type LinkEvents = {
 
 const CONNECT_WITHIN_MS = 10_000;
 
-function raise(thrown: unknown): never {
-  throw thrown;
-}
-
 /** Connects; rejects when nobody answers. */
-export async function openLink({ host, port }: { host: string; port: number }, events: LinkEvents): Promise<Link> {
-  let link: Link | null = null;
-  let tooLate = false;
-  const connecting = Bun.connect({
-    hostname: host,
-    port,
-    socket: {
-      open: (socket) => {
-        link = { socket, bullet: null, serial: 0, since: 0, partial: null, unsent: null };
-      },
-      data: (_, chunk) => receive(link as Link, chunk, events),
-      drain: () => flush(link as Link),
-      close: () => {
-        if (link === null) return;
-        const wasBusy = link.bullet !== null;
-        link.bullet = null;
-        events.onClose(link, wasBusy);
-      },
-      // A cut connection is told by close alone: what comes here was thrown by an answer that cannot be read.
-      error: (_, thrown) => void setImmediate(() => raise(thrown)),
-    },
+export function openLink({ host, port }: { host: string; port: number }, events: LinkEvents): Promise<Link> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, noDelay: true });
+    socket.setTimeout(CONNECT_WITHIN_MS, () => socket.destroy(new Error('no connection in time')));
+    socket.once('error', reject);
+    socket.once('connect', () => {
+      socket.setTimeout(0);
+      socket.off('error', reject);
+      const link: Link = { socket, bullet: null, serial: 0, since: 0, partial: null };
+      listen(link, events);
+      resolve(link);
+    });
   });
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    tooLate = true;
-    late.reject(new Error('no connection in time'));
-  }, CONNECT_WITHIN_MS);
-  connecting.then(
-    (socket) => tooLate && socket.terminate(),
-    () => undefined,
-  );
-  try {
-    await Promise.race([connecting, late.promise]);
-    return link as unknown as Link;
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
-function receive(link: Link, chunk: Buffer, { onAnswer, onFree }: LinkEvents): void {
-  const bytes = link.partial ? Buffer.concat([link.partial, chunk]) : chunk;
-  const answer = readAnswer(bytes);
-  link.partial = answer === null ? bytes : null;
-  if (answer === null || link.bullet === null) return;
-  onAnswer(link, answer);
-  link.bullet = null;
-  onFree(link);
-}
-
-function flush(link: Link): void {
-  if (link.unsent === null) return;
-  const taken = link.socket.write(link.unsent);
-  link.unsent = taken < link.unsent.length ? link.unsent.subarray(Math.max(taken, 0)) : null;
+function listen(link: Link, { onAnswer, onFree, onClose }: LinkEvents): void {
+  link.socket.on('data', (chunk: Buffer) => {
+    const bytes = link.partial ? Buffer.concat([link.partial, chunk]) : chunk;
+    const answer = readAnswer(bytes);
+    link.partial = answer === null ? bytes : null;
+    if (answer === null || link.bullet === null) return;
+    onAnswer(link, answer);
+    link.bullet = null;
+    onFree(link);
+  });
+  link.socket.on('error', () => undefined);
+  link.socket.on('close', () => {
+    const wasBusy = link.bullet !== null;
+    link.bullet = null;
+    onClose(link, wasBusy);
+  });
 }
 
 export function fire(link: Link, bullet: Bullet, serial: number, since: number): void {
@@ -92,6 +62,5 @@ export function fire(link: Link, bullet: Bullet, serial: number, since: number):
   link.bullet = bullet;
   link.serial = serial;
   link.since = since;
-  link.unsent = bullet.bytes;
-  flush(link);
+  link.socket.write(bullet.bytes);
 }

@@ -154,13 +154,9 @@ export async function shoot(plan: LoadPlan, stopped: () => boolean): Promise<Loa
   for (const link of links) use(run, link);
   if (plan.ratePerS > 0) pace(run);
   await untilEnd(run, ended);
-  const left = [...run.links];
-  run.links.clear();
-  for (const link of left) {
-    if (link.bullet !== null) run.tally.lost += 1;
-    // What is closed here is booked already.
-    link.bullet = null;
-    link.socket.terminate();
+  for (const { socket, bullet } of run.links) {
+    if (bullet !== null) run.tally.lost += 1;
+    socket.removeAllListeners('close').destroy();
   }
   return resultOf(run.tally, startedAt);
 }
