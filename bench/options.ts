@@ -1,4 +1,5 @@
 /** The flags of `bun run bench`. */
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Connector } from './operators-file.ts';
 
@@ -130,7 +131,7 @@ export function readOptions(argv: readonly string[]): Options | null {
     rounds: whole('rounds', values.rounds, 1, 100),
     idleS: whole('idle', values.idle, 1, 3_600),
     profileDir: values.profile ?? null,
-    postgresBin: values.postgres,
+    postgresBin: values.postgres && resolve(values.postgres),
   };
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return options;

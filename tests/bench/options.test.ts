@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test';
+import { resolve } from 'node:path';
 import { readOptions, SCENARIOS, USAGE } from '../../bench/options.ts';
 
 test('without arguments it is send at 64 and 256 connections for 20 s, after 30 s of warm-up, with 50 accounts', () => {
@@ -21,6 +22,11 @@ test('a peer is met by the way that it goes itself, unless another is asked for'
 test('all stands for every scenario, and each can be named', () => {
   expect(readOptions(['all'])?.scenarios).toEqual([...SCENARIOS]);
   expect(readOptions(['idle', 'rate'])?.scenarios).toEqual(['idle', 'rate']);
+});
+
+test("PostgreSQL's folder is from where the command was given, and none unless it is named", () => {
+  expect(readOptions(['--postgres', 'programs'])?.postgresBin).toBe(resolve('programs'));
+  expect(readOptions([])?.postgresBin).toBe('');
 });
 
 test('every problem of a command line is named at once', () => {
