@@ -32,7 +32,7 @@ export type StackOptions = {
   retryWaits: string;
   /** A folder for CPU profiles of the services; they are written when a service ends. */
   profileDir: string | null;
-  /** The folder of PostgreSQL's programs; empty: as `up` finds them. */
+  /** The folder of PostgreSQL's programs; as `up` finds them where it is empty or not given. */
   postgresBin?: string;
   /** Settings of every service on top of the bench's own. */
   env?: Readonly<Record<string, string>>;
@@ -105,7 +105,7 @@ function serviceEnv(ports: Ports, servers: LocalServers, operatorsFile: string, 
 
 /** Starts everything in a temporary folder and returns when all are ready. It ends with the bench, even by SIGKILL. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { connector, unknownWaitS, profileDir, postgresBin = '', signal, say, defer } = options;
+  const { connector, unknownWaitS, profileDir, postgresBin, signal, say, defer } = options;
   const dir = temporaryDir();
   endWithProcess(dir);
   defer(() => rmSync(dir, { recursive: true, force: true }));

@@ -16,7 +16,7 @@ export type PostgresOptions = StartOptions & {
   password?: string;
   database?: string;
   /** The folder of PostgreSQL's programs; empty: the npm package's, else the machine's. */
-  programs?: string;
+  programs?: string | undefined;
 };
 type Login = { user: string; password: string; database: string };
 

@@ -1,5 +1,5 @@
 /** One program that runs for us: started in a session of its own, written down in a pid file, ended by its pid. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -91,10 +91,15 @@ function giveWay(pid: number): void {
   }
 }
 
-/** How what was started here ended, by pid. */
-const endings = new Map<number, string>();
+type Child = ChildProcess & { pid: number };
+const isStarted = (child: ChildProcess): child is Child => child.pid !== undefined;
 
-function spawnDetached(launch: Launch, logFile: string): Promise<number> {
+function endingOf({ exitCode, signalCode }: ChildProcess): string | null {
+  if (signalCode !== null) return `signal ${signalCode}`;
+  return exitCode === null ? null : `code ${exitCode}`;
+}
+
+function spawnDetached(launch: Launch, logFile: string): Promise<Child> {
   const log = openSync(logFile, 'a');
   try {
     const child = spawn(launch.command, launch.args, {
@@ -105,29 +110,27 @@ function spawnDetached(launch: Launch, logFile: string): Promise<number> {
       stdio: ['ignore', log, log],
     });
     child.unref();
-    const { pid } = child;
-    if (pid !== undefined) {
-      endings.delete(pid);
-      child.once('exit', (code, signal) => endings.set(pid, signal === null ? `code ${code}` : `signal ${signal}`));
-    }
-    if (launch.givesWay && pid !== undefined) giveWay(pid);
+    if (launch.givesWay && isStarted(child)) giveWay(child.pid);
     return new Promise((resolve, reject) => {
       child.once('error', (cause) => reject(new Error(`${launch.command} cannot be started: ${cause.message}`)));
-      if (pid !== undefined) resolve(pid);
+      if (isStarted(child)) resolve(child);
     });
   } finally {
     closeSync(log);
   }
 }
 
+type Started = { record: PidRecord; child: Child };
+
 /** Starts the program and waits until it answers. On any failure, and when stopped, nothing is left running. */
-async function startOnce(spec: ServerSpec, logFile: string): Promise<PidRecord> {
+async function startOnce(spec: ServerSpec, logFile: string): Promise<Started> {
   const host = spec.host ?? '127.0.0.1';
   if (await isListening(host, spec.port)) {
     throw new Error(`${spec.name}: port ${spec.port} of ${host} is taken by another program; end that one.`);
   }
   const logStart = existsSync(logFile) ? statSync(logFile).size : 0;
-  const pid = await spawnDetached(spec.launch, logFile);
+  const child = await spawnDetached(spec.launch, logFile);
+  const { pid } = child;
   const { name, address, rank, stopSignal, graceMs, owner } = spec;
   const record: PidRecord = { name, pid, identity: identityOf(pid) ?? '', address, rank, stopSignal, graceMs, owner };
   writePidFile(spec.dir, record);
@@ -144,14 +147,14 @@ async function startOnce(spec: ServerSpec, logFile: string): Promise<PidRecord> 
         `${name} was not ready after ${waitedS} s; its log is ${logFile}:\n${lastWords(logFile, logStart)}`,
       );
     }
-    return record;
+    return { record, child };
   } catch (thrown) {
     await endRecord(spec.dir, record);
     throw thrown;
   }
 }
 
-async function startWithRetries(spec: ServerSpec, logFile: string): Promise<PidRecord> {
+async function startWithRetries(spec: ServerSpec, logFile: string): Promise<Started> {
   for (let left = RETRIES; ; left--) {
     try {
       return await startOnce(spec, logFile);
@@ -164,7 +167,7 @@ async function startWithRetries(spec: ServerSpec, logFile: string): Promise<PidR
 /** Starts a server and waits until it answers. Throws one sentence, with the end of its log, when it does not. */
 export async function startServer(spec: ServerSpec): Promise<LocalServer> {
   const logFile = prepareLog(spec.dir, spec.name);
-  let record = await startWithRetries(spec, logFile);
+  let { record, child } = await startWithRetries(spec, logFile);
   const isAlive = () => isSame(record.pid, record.identity);
   return {
     name: spec.name,
@@ -176,13 +179,13 @@ export async function startServer(spec: ServerSpec): Promise<LocalServer> {
     },
     isAlive,
     get ending() {
-      return endings.get(record.pid) ?? null;
+      return endingOf(child);
     },
     stop: () => endRecord(spec.dir, record),
     kill: () => endRecord(spec.dir, record, 'SIGKILL'),
     restart: async () => {
       if (isAlive()) await endRecord(spec.dir, record);
-      record = await startWithRetries(spec, logFile);
+      ({ record, child } = await startWithRetries(spec, logFile));
     },
   };
 }

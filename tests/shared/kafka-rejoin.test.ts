@@ -2,7 +2,6 @@
 import { afterEach, expect, test } from 'bun:test';
 import { connectKafka } from '../../shared/kafka.ts';
 import { createRejoining } from '../../shared/kafka-rejoin.ts';
-import type { Stream } from '../../shared/kafka-stream.ts';
 import { createLog } from '../../shared/log.ts';
 import { TOPICS } from '../../shared/topics.ts';
 import { infra } from '../support/infra.ts';
@@ -28,7 +27,7 @@ async function readWithFaults(faults: number) {
   let left = faults;
   const seen: string[] = [];
   const crashes: Error[] = [];
-  const stream: Stream = await kafka.stream({
+  const stream = await kafka.stream({
     group: `rejoin-${value}`,
     topics: [TOPICS.ledger],
     minBytes: 1,

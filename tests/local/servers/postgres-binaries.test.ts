@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'bun:test';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { temporaryDir } from '../../../local/servers/all.ts';
 import { findPostgres } from '../../../local/servers/postgres-binaries.ts';
 
 const folders: string[] = [];
@@ -9,10 +9,15 @@ afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
 });
 
+function emptyFolder(): string {
+  const folder = temporaryDir();
+  folders.push(folder);
+  return folder;
+}
+
 /** A folder with an initdb and a postgres of this version, which can do nothing but tell it. */
 function programsOf(version: string): string {
-  const folder = mkdtempSync(join(tmpdir(), 'jsms-postgres-'));
-  folders.push(folder);
+  const folder = emptyFolder();
   for (const program of ['postgres', 'initdb']) {
     writeFileSync(join(folder, program), `#!/bin/sh\necho "postgres (PostgreSQL) ${version}"\n`);
     chmodSync(join(folder, program), 0o755);
@@ -28,8 +33,7 @@ test('the programs of a folder that somebody names are used, before those of the
 });
 
 test('a named folder without a PostgreSQL that is new enough is refused by its setting, and no other is taken', async () => {
-  const empty = mkdtempSync(join(tmpdir(), 'jsms-postgres-'));
-  folders.push(empty);
+  const empty = emptyFolder();
   for (const folder of [empty, programsOf('13.4'), join(empty, 'nowhere')])
     await expect(findPostgres(null, folder)).rejects.toThrow(
       `${folder} (LOCAL_POSTGRES_BIN) holds no programs that run here of PostgreSQL 14 or newer.`,

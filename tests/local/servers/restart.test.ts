@@ -8,6 +8,7 @@ import { endWithProcess, temporaryDir } from '../../../local/servers/all.ts';
 import { startPostgres } from '../../../local/servers/postgres.ts';
 import { startRedis } from '../../../local/servers/redis.ts';
 import type { LocalServer } from '../../../local/servers/server-process.ts';
+import { until } from '../../support/poll.ts';
 
 setDefaultTimeout(30_000);
 
@@ -52,8 +53,11 @@ test('Redis killed in the moment of its answer still has what it answered', asyn
   const before = redis.pid;
   await redis.kill();
   expect(redis.isAlive()).toBe(false);
+  await until('how it ended is known', () => redis.ending !== null);
+  expect(redis.ending).toBe('signal SIGKILL');
   await redis.restart();
   expect(redis.pid).not.toBe(before);
+  expect(redis.ending).toBeNull();
   expect(await redisSays('GET money')).toBe('$6\r\n123456\r\n');
 });
 
