@@ -89,21 +89,19 @@ function checkHold(groups: readonly HoldGroup[]): void {
  */
 export function holdArgs(produced: readonly Ref[], groups: readonly HoldGroup[]): [json: string, events: Buffer] {
   const events: Uint8Array[] = [];
+  const asked: (string | number)[] = [];
+  const held: (string | number)[] = [];
   let end = 0;
-  const asked = groups.map(({ user_id, idempotency_key, body_hash, batch_id, refused, items }) => [
-    user_id,
-    idempotency_key,
-    body_hash,
-    batch_id,
-    refused,
-    items.map(({ message_id, price, valid_until, event, answer }) => {
+  for (const { user_id, idempotency_key, body_hash, batch_id, refused, items } of groups) {
+    asked.push(user_id, idempotency_key, body_hash, batch_id, refused, items.length);
+    for (const { message_id, price, valid_until, event, answer } of items) {
       const first = end + 1;
       events.push(event);
       end += event.length;
-      return [message_id, Number(price), Number(valid_until), first, end, answer];
-    }),
-  ]);
-  return [JSON.stringify([produced.map(({ message_id }) => message_id), asked]), Buffer.concat(events, end)];
+      held.push(message_id, Number(price), Number(valid_until), first, end, answer);
+    }
+  }
+  return [JSON.stringify([produced.map(({ message_id }) => message_id), asked, held]), Buffer.concat(events, end)];
 }
 
 /** One shard's groups in one script; null when Redis refused them before any effect: then the productions go alone. */
@@ -166,8 +164,9 @@ function holdReply(answer: HoldAnswer): HoldGroupReply {
   return plain;
 }
 
-const refs = (published: readonly Published[] = []): [id: string, version: number][] =>
-  published.map(({ message_id, version }) => [message_id, version]);
+/** Outcomes that Kafka confirmed as the scripts take them. */
+const refs = (published: readonly Published[] = []): (string | number)[] =>
+  published.flatMap(({ message_id, version }) => [message_id, version]);
 
 type WithOutcome = [code: number, ...RecordFields];
 
@@ -199,14 +198,9 @@ export async function claim({ scripts }: MessageDeps, request: ClaimRequest): Pr
   const results = new Array<ClaimResult>(request.items.length);
   await allShards(tagsOf(items, published), async (tag) => {
     const shard = items.get(tag) ?? { items: [], places: [] };
-    const wanted = shard.items.map(({ message_id, attempt, claim, operator, resend_unknown, unknown_wait_ms }) => [
-      message_id,
-      attempt,
-      claim,
-      operator,
-      resend_unknown ? 1 : 0,
-      unknown_wait_ms,
-    ]);
+    const wanted: (string | number)[] = [];
+    for (const { message_id, attempt, claim, operator, resend_unknown, unknown_wait_ms } of shard.items)
+      wanted.push(message_id, attempt, claim, operator, resend_unknown ? 1 : 0, unknown_wait_ms);
     const arg = JSON.stringify([request.owner, request.ttl_ms, refs(published.get(tag)?.items), wanted]);
     const answers = answersOf<ClaimAnswer>(await scripts.claim(tag, arg));
     answers.forEach((answer, i) => {
@@ -252,10 +246,11 @@ export async function settle({ scripts }: MessageDeps, request: SettleRequest): 
   const results = new Array<SettleResult>(request.items.length);
   await allShards(tagsOf(items, published), async (tag) => {
     const shard = items.get(tag) ?? { items: [], places: [] };
-    const decided = shard.items.map((item) => [
-      ...[item.message_id, item.attempt, item.claim, item.outcome, item.operator],
-      ...[item.operator_ids.join(ID_SEPARATOR), Number(item.amount), item.error, item.flags.join(',')],
-    ]);
+    const decided: (string | number)[] = [];
+    for (const { message_id, attempt, claim, outcome, operator, operator_ids, amount, error, flags } of shard.items) {
+      const [ids, rials, words] = [operator_ids.join(ID_SEPARATOR), Number(amount), flags.join(',')];
+      decided.push(message_id, attempt, claim, outcome, operator, ids, rials, error, words);
+    }
     const arg = JSON.stringify([request.owner, refs(published.get(tag)?.items), decided]);
     const answers = answersOf<SettleAnswer>(await scripts.settle(tag, arg));
     if (answers.length > 0) failpoint('billing.settle_after_script');

@@ -1,9 +1,8 @@
 -- Claim: takes messages for one submit each, compare-and-set on (state held, attempt).
--- ARGV  { owner, ttl ms, outcomes that Kafka confirmed as { id, version },
---         items of { id, attempt, number, operator, resend 0|1, unknown wait ms } }; number: of the owner's claims, rising
+-- ARGV  { owner, ttl ms, outcomes that Kafka confirmed as id, version,
+--         items of id, attempt, number, operator, resend 0|1, unknown wait ms }; number: of the owner's claims, rising
 -- answers  per item: a code, or { code, outcome... } with outcome as record.lua gives it where there is one to publish
 --   code 0 claimed, 1 absent, 2 decided, 3 busy, 4 a newer attempt waits, { 5, ms } early by so much
-local now = now_ms()
 local owner, ttl, published, items = unpack(cjson.decode(ARGV[1]))
 write_at_maxmemory()
 confirm_all(published)
@@ -28,9 +27,9 @@ local function claim(id, attempt, number, operator, resend, unknown_wait)
   return 0
 end
 
-read_items(items)
+read_items(items, 6)
 local replies = {}
-for i, item in ipairs(items) do replies[i] = claim(unpack(item)) end
+for i = 1, #items, 6 do replies[#replies + 1] = claim(unpack(items, i, i + 5)) end
 
 write_all()
 return cjson.encode(replies)

@@ -7,6 +7,7 @@
 -- {bNN}:t:<id>        string  a top-up that was booked, by its transaction id; for as long as its call may be repeated
 -- {bNN}:outbox        zset    accepted messages whose production nobody confirmed; score: when the relay looks at them
 -- {bNN}:due           zset    every record that somebody must look at again; score: when
+-- {bNN}:forgotten     zset    records that nobody need look at any more, the packed ids of a call as one member; score: when they go
 -- {bNN}:ledger        hash    top-ups whose publication nobody confirmed: transaction id -> event
 -- {bNN}:lease:<what>  string  who sweeps or relays this shard
 --
@@ -21,13 +22,18 @@
 -- claims. `adrift` counts how often a message was handed back and not claimed since: its Kafka record may be passed, so it is
 -- produced again until somebody claims it. `event` is what Kafka gets; kept while somebody may still have to produce it.
 -- A batch comes as one argument (a hold's events as a second) and is answered as one text, both JSON: an argument or an answer for each
--- field cost more than the field's own work, here and in billing. cjson writes 14 digits, so amounts are answered as text by num().
+-- field cost more than the field's own work, here and in billing. Its items stand flat in one list, field after field: a list for each
+-- costs more to read than what is in it. cjson writes 14 digits, so amounts are answered as text by num().
 -- Instants are epoch ms by clock.lua. The loader puts constants in place: STATE and the like are the fields' places in a record,
 -- times ..._MS and ATTEMPTS_MAX come from the settings.
 
 local tag = KEYS[1]
 local outbox_key = tag .. ':outbox'
 local due_key = tag .. ':due'
+local forgotten_key = tag .. ':forgotten'
+
+-- One instant for all that a call does.
+local now = now_ms()
 
 -- Lua's numbers are doubles, of which all below 2^53 are exact. tostring writes 1e+15, and Redis prints a number among a command's
 -- arguments with 17 digits, which costs it more than many a command: what is whole is written by this.
@@ -51,7 +57,7 @@ end
 -- costs as much as what it does here, so all are read by one and written by one.
 local records = {}
 local written, is_written = {}, {}
-local forgotten = {}
+local leaving = {}
 
 local function unpacked(packed) return packed and cmsgpack.unpack(packed) end
 
@@ -66,10 +72,10 @@ local function read_all(ids)
     end
   end
 end
--- The same of a call's items, which begin with their ids.
-local function read_items(items)
+-- The same of a call's items, of so many fields each, of which the first is the id.
+local function read_items(items, fields)
   local ids = {}
-  for i, item in ipairs(items) do ids[i] = item[1] end
+  for i = 1, #items, fields do ids[#ids + 1] = items[i] end
   read_all(ids)
 end
 
@@ -93,9 +99,20 @@ local function write_records()
     end
     redis.call('MSET', unpack(list))
   end
-  -- Afterwards: a write would have them kept for good.
-  local after = num(FORGET_AFTER_MS)
-  for _, id in ipairs(forgotten) do redis.call('PEXPIRE', message(id), after) end
+end
+
+-- Forgets records whose time has come, about so many at most. A record that expired by itself would cost Redis a command when it is
+-- left, and one more when it goes.
+local function forget(most)
+  while most > 0 do
+    local ids = redis.call('ZRANGEBYSCORE', forgotten_key, '-inf', num(now), 'LIMIT', 0, 1)[1]
+    if not ids then return end
+    local keys = cmsgpack.unpack(ids)
+    for i, id in ipairs(keys) do keys[i] = message(id) end
+    for from = 1, #keys, 1000 do redis.call('DEL', unpack(keys, from, math.min(from + 999, #keys))) end
+    redis.call('ZREM', forgotten_key, ids)
+    most = most - #keys
+  end
 end
 
 local function is_decided(r) return r[STATE] == 'sent' or r[STATE] == 'failed' end
@@ -146,11 +163,14 @@ local function write_indexes()
   if #unbox > 0 then each_piece('ZREM', outbox_key, unbox) end
 end
 
--- The end of every call.
+-- The end of every call. It forgets more than it leaves, so that under no load more and more waits to be forgotten; and it does so last:
+-- as the first write it would let a hold pass at maxmemory.
 local function write_all()
   write_records()
   write_accounts()
   write_indexes()
+  if #leaving > 0 then redis.call('ZADD', forgotten_key, num(now + FORGET_AFTER_MS), cmsgpack.pack(leaving)) end
+  forget(#leaving + 200)
 end
 
 -- Lists of words by comma.
@@ -239,13 +259,13 @@ local function confirm_published(id, version)
       return
     end
   end
-  forgotten[#forgotten + 1] = id
+  leaving[#leaving + 1] = id
   undue[#undue + 1] = id
 end
 
--- Takes a list of { id, version }.
+-- Takes ids and versions in turn.
 local function confirm_all(published)
-  for _, ref in ipairs(published) do confirm_published(ref[1], ref[2]) end
+  for i = 1, #published, 2 do confirm_published(published[i], published[i + 1]) end
 end
 
 -- A lease per shard and purpose: true when `owner` has it for another `ms`.

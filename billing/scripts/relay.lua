@@ -3,7 +3,6 @@
 -- ARGV  owner, lease ms, most, the instants (epoch ms) after and by which they were due
 -- answers  nil without the lease, else { the instant by which all that were due are here, '1' where there are later ones,
 --            per message: when it was due, its event }
-local now = now_ms()
 local owner, lease_ms, most, after, by = unpack(ARGV)
 write_at_maxmemory()
 if not lease('relay', owner, lease_ms) then return nil end

@@ -1,10 +1,9 @@
 -- Settle: decides what became of claimed messages and moves the money in the same step. The first decision wins.
--- ARGV  { owner, outcomes that Kafka confirmed as { id, version },
---         items of { id, attempt, number, outcome, operator, operator ids by line, amount, error, flags by comma } }
+-- ARGV  { owner, outcomes that Kafka confirmed as id, version,
+--         items of id, attempt, number, outcome, operator, operator ids by line, amount, error, flags by comma }
 --   number: of the claim, 0 of none;  outcome 0 sent, 1 rejected, 2 transient, 3 unknown, 4 released
 -- answers  per item: applied 0|1, or { applied 0|1, outcome... } with outcome as record.lua gives it where there is one to
 --   publish, or { 2, posted, flags, decided at, version }: sent, as the caller says
-local now = now_ms()
 local owner, published, items = unpack(cjson.decode(ARGV[1]))
 write_at_maxmemory()
 confirm_all(published)
@@ -56,9 +55,9 @@ local function settle(id, attempt, number, outcome, operator, ids, amount, reaso
   return outcome_of(1, r)
 end
 
-read_items(items)
+read_items(items, 9)
 local replies = {}
-for i, item in ipairs(items) do replies[i] = settle(unpack(item)) end
+for i = 1, #items, 9 do replies[#replies + 1] = settle(unpack(items, i, i + 8)) end
 
 write_all()
 return cjson.encode(replies)

@@ -2,7 +2,6 @@
 -- ARGV  owner, lease ms, most
 -- answers  nil without the lease, else JSON: per record { { id, ended }, outcome... } to be published and then confirmed
 --   ended 1: decided or made unknown here, 0: by somebody else, or here before
-local now = now_ms()
 local owner, lease_ms, most = unpack(ARGV)
 write_at_maxmemory()
 if not lease('sweep', owner, lease_ms) then return nil end
@@ -54,4 +53,6 @@ for _, id in ipairs(ids) do
 end
 
 write_all()
+-- Where nothing else is called any more.
+forget(5000)
 return cjson.encode(found)

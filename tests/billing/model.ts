@@ -34,6 +34,9 @@ export type Message = {
   boxed: number | null;
   /** Its event is kept: somebody may still have to produce it. */
   unseen: boolean;
+  /** When it is forgotten; null while somebody may still ask for it. */
+  leaves: number | null;
+  gone: boolean;
 };
 type Key = { hash: string; codes: number[] };
 export type World = {
@@ -44,6 +47,15 @@ export type World = {
 };
 
 export const newWorld = (now: number): World => ({ now, accounts: new Map(), messages: new Map(), keys: new Map() });
+/** What is remembered of an id. */
+export function at(w: World, id: string): Message | undefined {
+  const m = w.messages.get(id);
+  return m?.gone ? undefined : m;
+}
+/** What every call of a script but a top-up ends with. */
+export function forget(w: World): void {
+  for (const m of w.messages.values()) m.gone ||= m.leaves !== null && m.leaves <= w.now;
+}
 export const isDecided = ({ state }: Message): boolean => state === 'sent' || state === 'failed';
 export const unpublished = (m: Message): boolean => m.version > m.published && m.state !== 'claimed';
 const deadline = (m: Message): number =>
@@ -64,14 +76,14 @@ export function hold(w: World, user: string, key: string, hash: string, items: I
   if (known) return known.hash === hash ? [1, known.codes] : [2, []];
   const codes = items.map(({ id, madeAt, price, validUntil }) => {
     const a = w.accounts.get(user);
-    if (w.messages.has(id)) return 0;
+    if (at(w, id)) return 0;
     if (Math.abs(w.now - madeAt) > TIMES.idAgeMaxMs) return 2;
     if (!a || price > a.available) return 1;
     const idle = { posted: 0, error: '', flags: [], owner: null, claim: 0, resend: false, waitMs: 0, adrift: 0 };
     const times = { notBefore: 0, validUntil, claimUntil: 0, waitUntil: 0, due: validUntil };
     const boxed = w.now + TIMES.relayAfterMs;
     const fresh = { state: 'held', attempt: 1, version: 0, published: 0, boxed, unseen: true } as const;
-    w.messages.set(id, { user, price, ...fresh, ...idle, ...times });
+    w.messages.set(id, { user, price, ...fresh, ...idle, ...times, leaves: null, gone: false });
     Object.assign(a, { available: a.available - price, held: a.held + price, open: a.open + 1 });
     return 0;
   });
@@ -121,7 +133,7 @@ export function claim(
   resend: boolean,
   waitMs: number,
 ) {
-  const m = w.messages.get(id);
+  const m = at(w, id);
   if (!m) return 1;
   if (isDecided(m)) return 2;
   if (m.state !== 'held' || attempt > m.attempt) return 3;
@@ -149,7 +161,7 @@ export function settle(
   error: string,
   flags: string[],
 ): boolean {
-  const m = w.messages.get(id);
+  const m = at(w, id);
   if (!m || isDecided(m)) return false;
   const own = attempt === m.attempt && m.owner === by && m.claim === number;
   const may =
@@ -180,10 +192,10 @@ export function settle(
 }
 
 export function confirm(w: World, id: string, version: number): void {
-  const m = w.messages.get(id);
+  const m = at(w, id);
   if (!m || m.version !== version) return;
   m.published = version;
-  if (isDecided(m)) m.due = null;
+  if (isDecided(m)) Object.assign(m, { due: null, leaves: w.now + TIMES.forgetAfterMs });
   else if (m.state !== 'held' || !m.adrift) m.due = deadline(m);
 }
 
@@ -220,7 +232,9 @@ export const produced = (w: World, id: string): void => {
 export function relay(w: World): string[] {
   const taken = [...w.messages].filter(([, m]) => m.boxed !== null && m.boxed <= w.now);
   taken.sort(([x, a], [y, b]) => (a.boxed as number) - (b.boxed as number) || (x < y ? -1 : 1));
-  const told = taken.filter(([, m]) => m.unseen && (m.state === 'failed' || (m.state === 'held' && m.attempt === 1)));
+  const told = taken.filter(
+    ([, m]) => !m.gone && m.unseen && (m.state === 'failed' || (m.state === 'held' && m.attempt === 1)),
+  );
   for (const [, m] of taken) if (!told.some(([, one]) => one === m)) m.boxed = null;
   return told.map(([id]) => id);
 }

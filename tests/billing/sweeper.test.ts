@@ -183,6 +183,10 @@ test('an outcome that nobody published is published, once and for all', async ()
   expect(await finals(id)).toMatchObject([{ status: 'sent', posted: 40, operator_ids: ['x', 'y'], version: 1 }]);
   await until('it is being forgotten', async () => (await readShard(own.redis, tagOf('sent'))).due.size === 0);
   expect(swept).toBe(1);
+  await until('it is forgotten', async () => {
+    const { records, leaving } = await readShard(own.redis, tagOf('sent'));
+    return records.size + leaving.size === 0;
+  });
 });
 
 test('a top-up that nobody published is published and leaves the outbox', async () => {

@@ -14,11 +14,11 @@ export function startProcess(world: World, kind: Kind): void {
   // In a turn of its own: what it awaits from here on is the process', not the world's.
   after(0, process, () => {
     if (kind === 'gateway') {
-      process.idleMs = () => idleOf(world, 'outbox');
+      process.idleMs = () => idleOf(world, ['outbox']);
       const gateway = startGateway(around, process);
       world.running.push({ kind, process, gateway, close: gateway.close });
     } else if (kind === 'billing') {
-      process.idleMs = () => idleOf(world, 'due');
+      process.idleMs = () => idleOf(world, ['due', 'forgotten']);
       const billing = startBilling(around, process);
       world.running.push({ kind, process, billing, close: billing.close });
     } else if (kind === 'dispatcher') {
@@ -33,11 +33,11 @@ export function startProcess(world: World, kind: Kind): void {
 }
 
 /** A poll with nothing to find is put off by its own period. */
-function idleOf({ around }: World, index: 'outbox' | 'due'): number {
+function idleOf({ around }: World, indexes: readonly ('outbox' | 'due' | 'forgotten')[]): number {
   const { memory, now } = around.redis;
   for (const tag of TAGS_USED) {
-    for (const at of memory.scores(`${tag}:${index}`).values()) if (at <= now()) return 0;
-    if (index === 'due' && memory.fields(`${tag}:ledger`).size > 0) return 0;
+    for (const index of indexes) for (const at of memory.scores(`${tag}:${index}`).values()) if (at <= now()) return 0;
+    if (indexes.includes('due') && memory.fields(`${tag}:ledger`).size > 0) return 0;
   }
   return IDLE_MS;
 }

@@ -21,8 +21,6 @@ export type MemoryRedis = {
   /** Members of a sorted set with their scores; empty when there is no such key. */
   scores(key: string): ReadonlyMap<string, number>;
   fields(key: string): ReadonlyMap<string, string>;
-  /** Whether a key is there for a time only. */
-  expires(key: string): boolean;
   keys(): string[];
 };
 
@@ -104,11 +102,6 @@ export function createMemoryRedis(now: () => number): MemoryRedis {
       for (let i = 0; i < pairs.length; i += 2) setText(pairs[i] as string, pairs[i + 1] as string);
       return 'OK';
     },
-    SETNX: ([key = '', value = '']) => {
-      if (find(key) !== undefined) return 0;
-      setText(key, value);
-      return 1;
-    },
     SET: ([key = '', value = '', option, ms]) => {
       if (option !== undefined && option !== 'PX') throw new Error('ERR syntax error');
       const expiresAt = option === 'PX' ? now() + integer(ms) : Number.POSITIVE_INFINITY;
@@ -117,12 +110,6 @@ export function createMemoryRedis(now: () => number): MemoryRedis {
     },
     DEL: (keys) => keys.reduce((count, key) => count + (find(key) !== undefined && data.delete(key) ? 1 : 0), 0),
     EXISTS: (keys) => keys.reduce((count, key) => count + (find(key) === undefined ? 0 : 1), 0),
-    PEXPIRE: ([key = '', ms]) => {
-      const entry = find(key);
-      if (entry === undefined) return 0;
-      entry.expiresAt = now() + integer(ms);
-      return 1;
-    },
     HGET: ([key = '', field = '']) => hashAt(key)?.fields.get(field) ?? null,
     HMGET: ([key = '', ...fields]) => {
       const found = hashAt(key)?.fields;
@@ -207,7 +194,6 @@ export function createMemoryRedis(now: () => number): MemoryRedis {
       ),
     scores: (key) => zsetAt(key)?.scores ?? NOTHING,
     fields: (key) => hashAt(key)?.fields ?? NOTHING,
-    expires: (key) => Number.isFinite(find(key)?.expiresAt ?? Number.POSITIVE_INFINITY),
     keys: () => live().map(([key]) => key),
   };
 }

@@ -59,6 +59,9 @@ const DUMP = `
     elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     else value = redis.call('GET', key) end
     if string.find(key, ':m:', 1, true) then value = cjson.encode(cmsgpack.unpack(value)) end
+    if string.find(key, ':forgotten', 1, true) then
+      for i = 1, #value, 2 do value[i] = cjson.encode(cmsgpack.unpack(value[i])) end
+    end
     out[#out + 1] = { key, kind, redis.call('PTTL', key), value }
   end
   return out`;
@@ -87,13 +90,16 @@ function idOf(random: Random, ms: number): string {
 const some = <T>(random: Random, most: number, make: () => T): T[] =>
   Array.from({ length: random.between(0, most) }, make);
 const idIn = (random: Random, { ids }: World): string => random.pick(ids) ?? idOf(random, START);
-const confirmed = (random: Random, world: World) => some(random, 2, () => [idIn(random, world), random.between(0, 3)]);
+const confirmed = (random: Random, world: World) =>
+  some(random, 2, () => [idIn(random, world), random.between(0, 3)]).flat();
 
 /** A hold's arguments: events stand beside the JSON, which says of each where. */
 function holdArgs(random: Random, world: World): [json: string, events: Buffer] {
   let events = Buffer.alloc(0);
+  const items: (string | number)[] = [];
   const groups = some(random, 2, () => {
-    const items = Array.from({ length: random.between(0, 3) }, () => {
+    const count = random.between(0, 3);
+    for (let i = 0; i < count; i += 1) {
       const again = random.chance(0.1) && world.ids.length > 0;
       const id = again
         ? random.pick(world.ids)
@@ -102,18 +108,18 @@ function holdArgs(random: Random, world: World): [json: string, events: Buffer] 
       const validUntil = world.now + random.pick([1_000, 20_000, 60_000]);
       const first = events.length + 1;
       events = Buffer.concat([events, Buffer.from(`{"id":"${id}","text":"سلام"}`)]);
-      return [id, random.between(1, 60), validUntil, first, events.length, `{"message_id":"${id}"}`];
-    });
+      items.push(id, random.between(1, 60), validUntil, first, events.length, `{"message_id":"${id}"}`);
+    }
     return [
       random.pick(['u1', 'u2']),
       random.pick(['', 'k1', 'k2']),
       random.pick(['h1', 'h2']),
       'batch',
       'refused',
-      items,
+      count,
     ];
   });
-  return [JSON.stringify([some(random, 2, () => idIn(random, world)), groups]), events];
+  return [JSON.stringify([some(random, 2, () => idIn(random, world)), groups.flat(), items]), events];
 }
 
 function claimArg(random: Random, world: World): unknown {
@@ -121,7 +127,12 @@ function claimArg(random: Random, world: World): unknown {
     ...[idIn(random, world), random.between(1, 3), random.between(1, 2)],
     ...['MCI', random.between(0, 1), random.pick([0, 2_000, 60_000])],
   ];
-  return [random.pick(['one', 'two']), random.pick([500, 5_000]), confirmed(random, world), some(random, 3, item)];
+  return [
+    random.pick(['one', 'two']),
+    random.pick([500, 5_000]),
+    confirmed(random, world),
+    some(random, 3, item).flat(),
+  ];
 }
 
 function settleArg(random: Random, world: World): unknown {
@@ -130,7 +141,7 @@ function settleArg(random: Random, world: World): unknown {
     ...[random.pick(['MCI', 'MTN']), random.pick(['', 'x', 'x\ny']), random.pick([0, 0, 7])],
     ...[random.pick(['', 'http_503']), random.pick(['', 'fallback', 'fallback,partial'])],
   ];
-  return [random.pick(['one', 'two']), confirmed(random, world), some(random, 3, item)];
+  return [random.pick(['one', 'two']), confirmed(random, world), some(random, 3, item).flat()];
 }
 
 const KINDS = ['topup', 'confirm', 'sweep', 'relay', ...Array(2).fill('hold'), ...Array(3).fill('claim')] as const;

@@ -51,7 +51,9 @@ export type Witness = {
   look(): void;
 };
 
-type HeldGroup = [user: string, key: string, hash: string, batch: string, refused: unknown, items: [id: string][]];
+/** Of a hold: a group begins with its account, an item with its id. */
+const GROUP_FIELDS = 6;
+const ITEM_FIELDS = 6;
 
 const OPEN: ReadonlySet<string> = new Set(['held', 'claimed', 'unknown']);
 export const isOpen = ({ state }: Pick<Seen, 'state'>): boolean => OPEN.has(state);
@@ -126,16 +128,20 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
   const fault = (sentence: string): void => void (faults.length < 20 && faults.push(sentence));
 
   const learnUser = (tag: string, user: string): void => void users.set(tag, (users.get(tag) ?? new Set()).add(user));
-  /** A hold's argument: confirmed ids, then groups. */
+  /** A hold's argument: confirmed ids, then groups and their items, both flat. */
   const learnHeld = (tag: string, arg: string): void => {
     const ids = byTag.get(tag) ?? new Set();
     byTag.set(tag, ids);
-    for (const [user, , , , , items] of (JSON.parse(arg) as [unknown, HeldGroup[]])[1]) {
-      learnUser(tag, user);
-      for (const [id] of items) ids.add(id);
-    }
+    const [, groups, items] = JSON.parse(arg) as [unknown, string[], string[]];
+    for (let i = 0; i < groups.length; i += GROUP_FIELDS) learnUser(tag, groups[i] as string);
+    for (let i = 0; i < items.length; i += ITEM_FIELDS) ids.add(items[i] as string);
   };
 
+  /** Packed is JSON in the simulation. */
+  const leaves = (tag: string, id: string): boolean => {
+    for (const ids of memory.scores(`${tag}:forgotten`).keys()) if (ids.includes(id)) return true;
+    return false;
+  };
   const read = (tag: string, id: string): Seen | null => {
     const packed = memory.call('GET', [`${tag}:m:${id}`]);
     if (packed === null) return null;
@@ -163,7 +169,7 @@ export function createWitness(memory: MemoryRedis, now: () => number, worldNow: 
       claimUntil: until('claimed'),
       waitUntil: until('unknown'),
       resend: n('resend') === 1,
-      leaving: memory.expires(`${tag}:m:${id}`),
+      leaving: leaves(tag, id),
       gone: false,
       ref: '',
       event: s('event'),

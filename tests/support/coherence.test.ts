@@ -4,7 +4,7 @@ import { TAGS, tagOf } from './shards.ts';
 
 /** An account with one message of each kind, and books that are right. */
 function books(): Shard {
-  const record = { user: 'a', attempt: '1', version: '0', published: '0', event: '{}', ttl: '-1' };
+  const record = { user: 'a', attempt: '1', version: '0', published: '0', event: '{}' };
   const decided = { ...record, version: '1', event: '' };
   return {
     tag: tagOf('a'),
@@ -13,7 +13,7 @@ function books(): Shard {
       ['held', { ...record, state: 'held', price: '10' }],
       ['claimed', { ...record, state: 'claimed', price: '20' }],
       ['sent', { ...decided, state: 'sent', price: '12', posted: '10' }],
-      ['failed', { ...decided, state: 'failed', price: '5', posted: '0', ttl: '5000' }],
+      ['failed', { ...decided, state: 'failed', price: '5', posted: '0' }],
     ]),
     outbox: new Map([['held', 1]]),
     due: new Map([
@@ -21,6 +21,7 @@ function books(): Shard {
       ['claimed', 1],
       ['sent', 1],
     ]),
+    leaving: new Map([['failed', 1]]),
     ledger: [],
   };
 }
@@ -42,8 +43,9 @@ test.each<[string, (shard: Shard) => unknown]>([
   ['a message disappeared', (s) => s.records.delete('claimed')],
   ['a message is in the wrong shard', (s) => (s.tag = TAGS.find((tag) => tag !== s.tag) as string)],
   ['an open message will never be looked at', (s) => s.due.delete('claimed')],
-  ['an open message is being forgotten', (s) => (record(s, 'held').ttl = '10')],
+  ['an open message is being forgotten', (s) => s.leaving.set('held', 1)],
   ['a decided message is neither published nor forgotten', (s) => s.due.delete('sent')],
+  ['a decided message is published and forgotten', (s) => s.leaving.set('sent', 1)],
   ['an index names a message that is gone', (s) => s.due.set('gone', 1)],
   ['a fifth attempt', (s) => (record(s, 'held').attempt = '5')],
   ['a failed message is paid', (s) => (record(s, 'failed').posted = '1')],

@@ -13,11 +13,12 @@ type Fields = Record<string, string>;
 export type Shard = {
   tag: string;
   accounts: Map<string, { available: number; held: number; posted: number; topped_up: number; open: number }>;
-  /** By id; `ttl` is what is left of a record that is being forgotten, milliseconds, else -1. */
-  records: Map<string, Fields & { ttl: string }>;
+  records: Map<string, Fields>;
   /** Scores by id: epoch milliseconds. */
   outbox: Map<string, number>;
   due: Map<string, number>;
+  /** When those go whose outcome Kafka has, by id. */
+  leaving: Map<string, number>;
   /** Transaction ids of top-ups that nobody confirmed. */
   ledger: string[];
 };
@@ -29,7 +30,10 @@ const READ_SHARD = `
     if kind == 'hash' then value = redis.call('HGETALL', key)
     elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     elseif string.find(key, ARGV[1] .. ':m:', 1, true) then value = cmsgpack.unpack(redis.call('GET', key)) end
-    out[#out + 1] = { string.sub(key, #ARGV[1] + 2), redis.call('PTTL', key), value }
+    if key == ARGV[1] .. ':forgotten' then
+      for i = 1, #value, 2 do value[i] = table.concat(cmsgpack.unpack(value[i]), ' ') end
+    end
+    out[#out + 1] = { string.sub(key, #ARGV[1] + 2), value }
   end
   return out`;
 
@@ -44,15 +48,22 @@ export async function readShard(redis: Redis, tag: string): Promise<Shard> {
     records: new Map(),
     outbox: new Map(),
     due: new Map(),
+    leaving: new Map(),
     ledger: [],
   };
-  const rows = (await redis.eval(READ_SHARD, 0, tag)) as [string, number, string[]][];
-  for (const [name, ttl, flat] of rows) {
+  const rows = (await redis.eval(READ_SHARD, 0, tag)) as [string, string[]][];
+  for (const [name, flat] of rows) {
     if (name.startsWith('m:')) {
-      shard.records.set(name.slice(2), { ...namedRecord(flat), ttl: String(ttl) });
+      shard.records.set(name.slice(2), namedRecord(flat));
       continue;
     }
     const fields = pairs(flat);
+    if (name === 'forgotten') {
+      for (const [ids, at] of fields) {
+        // A message may be named twice: the first time counts.
+        for (const id of ids.split(' ')) shard.leaving.set(id, Math.min(Number(at), shard.leaving.get(id) ?? Infinity));
+      }
+    }
     if (name === 'outbox' || name === 'due') for (const [id, at] of fields) shard[name].set(id, Number(at));
     else if (name === 'ledger') shard.ledger = fields.map(([id]) => id);
     else if (name.startsWith('a:')) {
@@ -67,9 +78,9 @@ export async function readShard(redis: Redis, tag: string): Promise<Shard> {
 const OPEN: ReadonlySet<string> = new Set(['held', 'claimed', 'unknown']);
 const ATTEMPTS_MAX = 4;
 
-function faultsOfRecords({ tag, accounts, records, due }: Shard): string[] {
+function faultsOfRecords({ tag, accounts, records, due, leaving }: Shard): string[] {
   const faults: string[] = [];
-  for (const [id, { user = '', state = '', price, posted, attempt, version, published, event, ttl }] of records) {
+  for (const [id, { user = '', state = '', price, posted, attempt, version, published, event }] of records) {
     const fault = (what: string): void => void faults.push(`${tag} message ${id} (${state}): ${what}`);
     if (!accounts.has(user)) fault('its account is not in its shard');
     if (tagOf(user) !== tag) fault('it is in the wrong shard');
@@ -77,10 +88,10 @@ function faultsOfRecords({ tag, accounts, records, due }: Shard): string[] {
     if (Number(published) > Number(version)) fault('more is published than was decided');
     if (OPEN.has(state)) {
       if (!due.has(id)) fault('nobody will ever look at it');
-      if (ttl !== '-1') fault('an open record is being forgotten');
+      if (leaving.has(id)) fault('an open record is being forgotten');
       if (!event) fault('an open record without its event');
     } else if (state === 'sent' || state === 'failed') {
-      if (due.has(id) === (ttl !== '-1')) fault('it is neither to be published nor being forgotten, or both');
+      if (due.has(id) === leaving.has(id)) fault('it is neither to be published nor being forgotten, or both');
       const paid = Number(posted);
       if (!(state === 'sent' ? paid > 0 && paid <= Number(price) : paid === 0)) fault(`posted ${posted} of ${price}`);
     } else fault('no such state');
