@@ -46,14 +46,7 @@ export function billingHandlers(deps: MessageDeps, redis: Redis, metrics: Metric
     Relay: (request) => timed(timer.Relay, () => relay(deps.scripts, request)),
     GetBalance: async ({ user_id }) => {
       const { open, ...balance } = await readBalance(redis, deps.scripts.shards, user_id);
-      const text = (rials: number): string => String(rials);
-      return {
-        available: text(balance.available),
-        held: text(balance.held),
-        posted: text(balance.posted),
-        topped_up: text(balance.topped_up),
-        open_holds: open,
-      };
+      return { ...balance, open_holds: open };
     },
   };
 }

@@ -21,7 +21,7 @@ import {
 import { AppError } from '../shared/error.ts';
 import { failpoint } from '../shared/failpoint.ts';
 import { isId } from '../shared/id.ts';
-import { parseAmount } from '../shared/money.ts';
+import { isAmount } from '../shared/money.ts';
 import { ID_SEPARATOR, publicationOf, type RecordFields } from './outcome.ts';
 import { answersOf, type Scripts } from './scripts.ts';
 import type { Shards } from './shard.ts';
@@ -70,14 +70,15 @@ async function allShards(tags: readonly string[], work: (tag: string) => Promise
 const isUnavailable = (thrown: unknown): boolean => thrown instanceof AppError && thrown.code === 'unavailable';
 
 const USER_ID = /^[A-Za-z0-9_.-]{1,64}$/;
-export const INSTANT = /^[0-9]{1,15}$/;
+const INSTANT_MAX_MS = 999_999_999_999_999;
+export const isInstant = (ms: number): boolean => Number.isInteger(ms) && ms >= 0 && ms <= INSTANT_MAX_MS;
 
 /** Money enters the scripts here: a caller's fault must not create any. Throws `invalid_request` for the whole call. */
 function checkHold(groups: readonly HoldGroup[]): void {
   for (const { user_id, items } of groups) {
     if (!USER_ID.test(user_id)) throw new AppError('invalid_request', 'A hold names no account.');
     for (const { message_id, price, valid_until } of items) {
-      if (!isId(message_id) || parseAmount(price) === null || !INSTANT.test(valid_until))
+      if (!isId(message_id) || !isAmount(price) || !isInstant(valid_until))
         throw new AppError('invalid_request', 'A hold needs a UUIDv7, a price above zero and an instant.');
     }
   }
@@ -98,7 +99,7 @@ export function holdArgs(produced: readonly Ref[], groups: readonly HoldGroup[])
       const first = end + 1;
       events.push(event);
       end += event.length;
-      held.push(message_id, Number(price), Number(valid_until), first, end, answer);
+      held.push(message_id, price, valid_until, first, end, answer);
     }
   }
   return [JSON.stringify([produced.map(({ message_id }) => message_id), asked, held]), Buffer.concat(events, end)];
@@ -183,10 +184,10 @@ function outgoing(id: string, [, ...fields]: WithOutcome): typeof NOTHING_TO_PUB
 type ClaimAnswer = number | [code: typeof ClaimCode.EARLY, waitMs: number] | WithOutcome;
 
 function claimResult(id: string, answer: ClaimAnswer): ClaimResult {
-  if (typeof answer === 'number') return { code: answer, ...NOTHING_TO_PUBLISH, not_before: '0' };
+  if (typeof answer === 'number') return { code: answer, ...NOTHING_TO_PUBLISH, not_before: 0 };
   const [code, waitMs] = answer;
-  if (code === ClaimCode.EARLY) return { code, ...NOTHING_TO_PUBLISH, not_before: String(waitMs) };
-  return { code, ...outgoing(id, answer as WithOutcome), not_before: '0' };
+  if (code === ClaimCode.EARLY) return { code, ...NOTHING_TO_PUBLISH, not_before: Number(waitMs) };
+  return { code, ...outgoing(id, answer as WithOutcome), not_before: 0 };
 }
 
 /** Takes each message that is held and due for one submit by `owner`. */
@@ -229,11 +230,10 @@ function settleResult(item: SettleItem, answer: SettleAnswer): SettleResult {
 }
 
 const OUTCOMES: ReadonlySet<number> = new Set(Object.values(Outcome));
-const SHARE = /^[0-9]{1,15}$/;
 
 function checkSettle({ items }: SettleRequest): void {
   for (const { outcome, amount } of items) {
-    if (!OUTCOMES.has(outcome) || !SHARE.test(amount))
+    if (!OUTCOMES.has(outcome) || !isAmount(amount, 0))
       throw new AppError('invalid_request', 'A settlement needs one of the outcomes and an amount.');
   }
 }
@@ -248,8 +248,8 @@ export async function settle({ scripts }: MessageDeps, request: SettleRequest): 
     const shard = items.get(tag) ?? { items: [], places: [] };
     const decided: (string | number)[] = [];
     for (const { message_id, attempt, claim, outcome, operator, operator_ids, amount, error, flags } of shard.items) {
-      const [ids, rials, words] = [operator_ids.join(ID_SEPARATOR), Number(amount), flags.join(',')];
-      decided.push(message_id, attempt, claim, outcome, operator, ids, rials, error, words);
+      const [ids, words] = [operator_ids.join(ID_SEPARATOR), flags.join(',')];
+      decided.push(message_id, attempt, claim, outcome, operator, ids, amount, error, words);
     }
     const arg = JSON.stringify([request.owner, refs(published.get(tag)?.items), decided]);
     const answers = answersOf<SettleAnswer>(await scripts.settle(tag, arg));

@@ -1,7 +1,7 @@
 /** Relay: what was accepted and perhaps never produced, to the gateway that looks after it. */
 import type { RelayReply, RelayRequest } from '../shared/billing.ts';
 import { AppError } from '../shared/error.ts';
-import { INSTANT } from './messages.ts';
+import { isInstant } from './messages.ts';
 import type { Scripts } from './scripts.ts';
 
 /** How long a gateway keeps a shard of the outbox for itself; it asks again well before. */
@@ -15,7 +15,7 @@ type Boxed = { dueAt: number; event: string };
  * @param request.max about how many; those that were due at one instant are not parted
  */
 export async function relay(scripts: Scripts, { owner, max, after, by }: RelayRequest): Promise<RelayReply> {
-  if (!INSTANT.test(after) || !INSTANT.test(by)) throw new AppError('invalid_request', 'A relay needs two instants.');
+  if (!isInstant(after) || !isInstant(by)) throw new AppError('invalid_request', 'A relay needs two instants.');
   const { tags } = scripts.shards;
   const most = Math.max(1, Math.ceil(max / tags.length));
   const answers = await Promise.all(tags.map((tag) => scripts.relay(tag, owner, RELAY_LEASE_MS, most, after, by)));
@@ -37,7 +37,7 @@ export async function relay(scripts: Scripts, { owner, max, after, by }: RelayRe
   }
   return {
     events: found.filter(({ dueAt }) => dueAt <= reached).map(({ event }) => event),
-    reached: String(reached),
+    reached,
     more,
   };
 }

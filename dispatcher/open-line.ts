@@ -76,7 +76,7 @@ export function openLine(deps: LineDeps, around: AroundLines, settings: Operator
     undo: (work, operator) => undoClaim(settleDeps, work, operator),
     rest,
     notClaimed: (work, result) => {
-      if (result.code === ClaimCode.EARLY) rest(work, Number(result.not_before));
+      if (result.code === ClaimCode.EARLY) rest(work, result.not_before);
       else void passBy(settleDeps, work, result);
     },
     divert: (lane, work) => standIns.divert(name, lane, work),

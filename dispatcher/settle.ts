@@ -59,7 +59,7 @@ function settleItem(work: Work, operator: string, outcome: SubmitOutcome): Settl
     outcome: OUTCOME[outcome.kind],
     operator,
     operator_ids: 'operatorIds' in outcome ? outcome.operatorIds : [],
-    amount: String(amountOf(outcome, event.price)),
+    amount: amountOf(outcome, event.price),
     error: 'error' in outcome ? outcome.error : (outcome.partError ?? ''),
     flags,
   };

@@ -126,8 +126,8 @@ export const groupOf = (
   refused,
   items: prepared.map(({ event, value, answer }) => ({
     message_id: event.id,
-    price: String(event.price),
-    valid_until: String(event.valid_until),
+    price: event.price,
+    valid_until: event.valid_until,
     event: value,
     answer: key === '' ? '' : JSON.stringify(answer),
   })),

@@ -5,7 +5,6 @@ import { jsonBody } from '../shared/body.ts';
 import { AppError } from '../shared/error.ts';
 import type { BillingClient } from '../shared/grpc.ts';
 import { createDoor, type DoorOptions } from '../shared/http.ts';
-import { fromInt64 } from '../shared/money.ts';
 import { documented, idempotencyKeyOf, keyParameter, oneOf, Rials, UserId } from '../shared/openapi.ts';
 import { fieldErrorsOf } from '../shared/violations.ts';
 import { type AcceptDeps, accept } from './accept.ts';
@@ -267,13 +266,7 @@ export function gatewayDoor(
           .catch((thrown) => {
             throw new AppError('unavailable', 'The balances cannot be reached at the moment.', { cause: thrown });
           });
-        return {
-          user_id,
-          available: fromInt64(available),
-          held: fromInt64(held),
-          posted: fromInt64(posted),
-          topped_up: fromInt64(topped_up),
-        };
+        return { user_id, available, held, posted, topped_up };
       },
       {
         params: Type.Object({ user_id: UserId }),

@@ -102,13 +102,13 @@ export function startRelay(deps: RelayDeps): { close(): Promise<void> } {
   ): Promise<boolean> => {
     let found = false;
     for (let [from, more] = [after, true]; more && !closed(); ) {
-      const request = { owner, max: most, after: String(from), by: String(by) };
+      const request = { owner, max: most, after: from, by };
       const reply = await billing.call('Relay', request, RELAY_DEADLINE_MS).catch((thrown) => {
         if (isTooLarge(thrown)) most = Math.max(1, Math.floor(most / 2));
         throw thrown;
       });
       most = Math.min(RELAY_MAX, most * 2);
-      from = Number(reply.reached);
+      from = reply.reached;
       more = reply.more;
       if (reply.events.length === 0) continue;
       found = true;

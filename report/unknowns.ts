@@ -95,7 +95,7 @@ export function settlement({ id, user_id, attempts, operator, pages, price, oper
     outcome: Outcome.SENT,
     operator,
     operator_ids,
-    amount: String(missing ? shareOf(price ?? 0, operator_ids.length, pages ?? 1) : 0),
+    amount: missing ? shareOf(price ?? 0, operator_ids.length, pages ?? 1) : 0,
     error: '',
     flags: missing ? ['partial'] : [],
   };

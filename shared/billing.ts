@@ -1,12 +1,12 @@
-/** proto/billing.proto in TypeScript: what travels between billing and its callers. int64 are decimal strings. */
+/** proto/billing.proto in TypeScript: what travels between billing and its callers. int64 are numbers, Rials or epoch milliseconds. */
 
 export type Ref = { user_id: string; message_id: string };
 export type Published = Ref & { version: number };
 
 export type HoldItem = {
   message_id: string;
-  price: string;
-  valid_until: string;
+  price: number;
+  valid_until: number;
   event: Uint8Array;
   answer: string;
 };
@@ -45,7 +45,7 @@ export type ClaimResult = {
   outcome: string;
   retry: string;
   retry_number: number;
-  not_before: string;
+  not_before: number;
 };
 export type ClaimReply = { results: ClaimResult[] };
 export const ClaimCode = { CLAIMED: 0, ABSENT: 1, DECIDED: 2, BUSY: 3, NEWER: 4, EARLY: 5 } as const;
@@ -56,7 +56,7 @@ export type SettleItem = Ref & {
   outcome: number;
   operator: string;
   operator_ids: string[];
-  amount: string;
+  amount: number;
   error: string;
   flags: string[];
 };
@@ -65,10 +65,10 @@ export type SettleResult = { applied: boolean; version: number; outcome: string;
 export type SettleReply = { results: SettleResult[] };
 export const Outcome = { SENT: 0, REJECTED: 1, TRANSIENT: 2, UNKNOWN: 3, RELEASED: 4 } as const;
 
-export type RelayRequest = { owner: string; max: number; after: string; by: string };
-export type RelayReply = { events: string[]; reached: string; more: boolean };
+export type RelayRequest = { owner: string; max: number; after: number; by: number };
+export type RelayReply = { events: string[]; reached: number; more: boolean };
 export type BalanceRequest = { user_id: string };
-export type BalanceReply = { available: string; held: string; posted: string; topped_up: string; open_holds: number };
+export type BalanceReply = { available: number; held: number; posted: number; topped_up: number; open_holds: number };
 
 /** Each method's request and reply. */
 export type BillingMethods = {

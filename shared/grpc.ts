@@ -3,11 +3,11 @@
  * required each call shows the services' own key; TLS where billing has a certificate.
  */
 import { isIP } from 'node:net';
-import { join } from 'node:path';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { BillingMethod, BillingMethods } from './billing.ts';
+import { billingCodecs, PROTO_FILE, SERVICE } from './billing-codec.ts';
 import { ConfigError } from './config.ts';
 import type { Tls } from './credentials.ts';
 import { AppError, type ErrorCode, toAppError } from './error.ts';
@@ -19,20 +19,15 @@ import { openTlsFront, type TlsFront } from './tls-front.ts';
 // What it would print on stderr as plain text is thrown or logged here as well.
 grpc.setLogVerbosity(grpc.logVerbosity.NONE);
 
-const PROTO_FILE = join(import.meta.dirname, '..', 'proto', 'billing.proto');
 /** A batch of 1,000 messages of ten pages fits. */
 const MESSAGE_MAX_BYTES = 32 * 1024 * 1024;
 
 type Service = { Billing: { service: grpc.ServiceDefinition } & grpc.ServiceClientConstructor };
 
 function loadBilling(): Service {
-  const definition = loadSync(PROTO_FILE, {
-    keepCase: true,
-    longs: String,
-    enums: Number,
-    defaults: true,
-    arrays: true,
-  });
+  const definition = loadSync(PROTO_FILE, { keepCase: true });
+  const methods = definition[SERVICE] as grpc.ServiceDefinition;
+  for (const [name, codec] of billingCodecs()) Object.assign(methods[name] as object, codec);
   const packages = grpc.loadPackageDefinition(definition) as unknown as { jsms: { billing: { v1: Service } } };
   return packages.jsms.billing.v1;
 }

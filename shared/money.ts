@@ -7,6 +7,10 @@ export const AMOUNT_MAX_RIALS = 999_999_999_999_999;
 
 const AMOUNT = /^[0-9]{1,15}$/;
 
+/** Whether this is a price or a part of one: whole Rials, from `least`, of 15 digits at most. */
+export const isAmount = (rials: number, least = 1): boolean =>
+  Number.isInteger(rials) && rials >= least && rials <= AMOUNT_MAX_RIALS;
+
 /** A top-up's amount: plain digits, above zero; null otherwise. Nothing is coerced (no sign, exponent, blank or fraction). */
 export function parseAmount(text: string): number | null {
   if (!AMOUNT.test(text)) return null;
@@ -17,11 +21,4 @@ export function parseAmount(text: string): number | null {
 /** The share of so many parts in a message's price, Rials, rounded up to the Rial. */
 export function shareOf(priceRials: number, parts: number, of: number): number {
   return parts >= of ? priceRials : Math.max(1, Math.ceil((priceRials * parts) / of));
-}
-
-/** int64 travels as a decimal string; anything but a safe integer is a broken invariant. */
-export function fromInt64(text: string | number): number {
-  const n = Number(text);
-  if (!Number.isSafeInteger(n)) throw new Error('an int64 outside the safe integers');
-  return n;
 }

@@ -64,7 +64,7 @@ const groupOf = ({ user, items, key = '', hash = '', batch = '', refused = '' }:
   items: items.map(({ id = newId(), price, validMs = 86_400_000 }) => {
     const validUntil = Date.now() + validMs;
     const event = Buffer.from(JSON.stringify(eventOf(id, user, price, validUntil)));
-    return { message_id: id, price: String(price), valid_until: String(validUntil), event, answer: `answer of ${id}` };
+    return { message_id: id, price, valid_until: validUntil, event, answer: `answer of ${id}` };
   }),
 });
 
@@ -84,7 +84,7 @@ export function callsOn(redis: Redis, times: Partial<Times> = {}) {
       outcome: 0,
       operator: 'MCI',
       operator_ids: ['op-1'],
-      amount: '0',
+      amount: 0,
       error: '',
       flags: [],
     };

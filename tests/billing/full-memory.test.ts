@@ -87,7 +87,7 @@ test('with the memory of Redis full what is in flight goes on: claims, every out
 test('productions that ride on a refused hold leave the outbox all the same', async () => {
   const [id] = await heldAndFull(1);
   expect((await books()).outbox.size).toBe(1);
-  const item = { message_id: newId(), price: '1', valid_until: '1900000000000', event: Buffer.from('{}'), answer: '' };
+  const item = { message_id: newId(), price: 1, valid_until: 1_900_000_000_000, event: Buffer.from('{}'), answer: '' };
   const group = { user_id: 'a', idempotency_key: '', body_hash: '', batch_id: '', refused: '', items: [item] };
   const request = { groups: [group], produced: [{ user_id: 'a', message_id: id as string }] };
   expect((await hold(billing.deps, request)).groups[0]?.outcome).toBe(HoldOutcome.OVERLOADED);

@@ -99,16 +99,18 @@ test('a refused hold leaves nothing: of its message, its key, its account or any
 test("a caller's fault cannot make money: what is no id, price or instant refuses the whole call", async () => {
   await billing.topUp('a', 100);
   const before = await dumpOf(own.redis);
-  const item = { message_id: newId(), price: '10', valid_until: '1900000000000', event: Buffer.from('{}'), answer: '' };
+  const item = { message_id: newId(), price: 10, valid_until: 1_900_000_000_000, event: Buffer.from('{}'), answer: '' };
   const group = { user_id: 'a', idempotency_key: '', body_hash: '', batch_id: '', refused: '', items: [item] };
   const faults = [
-    { items: [{ ...item, price: '-10' }] },
-    { items: [{ ...item, price: '0' }] },
-    { items: [{ ...item, price: '1e3' }] },
-    { items: [{ ...item, price: '9007199254740993' }] },
+    { items: [{ ...item, price: -10 }] },
+    { items: [{ ...item, price: 0 }] },
+    { items: [{ ...item, price: 1.5 }] },
+    { items: [{ ...item, price: 1e15 }] },
+    { items: [{ ...item, price: 2 ** 53 }] },
     { items: [{ ...item, message_id: 'x' }] },
-    { items: [{ ...item, valid_until: '' }] },
-    { items: [item, { ...item, price: '' }] },
+    { items: [{ ...item, valid_until: -1 }] },
+    { items: [{ ...item, valid_until: Number.NaN }] },
+    { items: [item, { ...item, price: Number.NaN }] },
     { user_id: '' },
     { user_id: 'a:b' },
   ];
@@ -217,7 +219,7 @@ test('amounts of 15 digits are exact, and the total stops at its bound', async (
   const id = newId();
   await billing.hold({ user: 'rich', items: [{ id, price: AMOUNT_MAX_RIALS }] });
   await billing.claim('rich', id);
-  await billing.settle('rich', id, { outcome: Outcome.SENT, amount: String(AMOUNT_MAX_RIALS - 1) });
+  await billing.settle('rich', id, { outcome: Outcome.SENT, amount: AMOUNT_MAX_RIALS - 1 });
   expect(await own.redis.hgetall(`${tagOf('rich')}:a:rich`)).toEqual({
     available: String(TOTAL_MAX_RIALS - AMOUNT_MAX_RIALS + 1),
     topped_up: String(TOTAL_MAX_RIALS),
@@ -279,7 +281,7 @@ test('the first decision wins: an outcome delivered twice, or another one after 
     ],
   });
   for (const id of [sent, failed]) await billing.claim('a', id);
-  const first = await billing.settle('a', sent, { outcome: Outcome.SENT, amount: '12' });
+  const first = await billing.settle('a', sent, { outcome: Outcome.SENT, amount: 12 });
   await billing.settle('a', failed, { outcome: Outcome.REJECTED, error: 'invalid_number' });
   const books = await balance('a');
   expect(books).toEqual({ available: 88, held: 0, posted: 12, topped_up: 100, open: 0 });

@@ -174,7 +174,7 @@ async function takeHold(run: Run, s: Extract<Step, { do: 'hold' }>): Promise<voi
   const wanted = groups.map(({ user, key, hash, items }) => ({
     ...{ user_id: user, idempotency_key: key, body_hash: hash, batch_id: 'batch', refused: 'refused' },
     items: items.map(({ id, price, validUntil }) => ({
-      ...{ message_id: id, price: String(price), valid_until: String(validUntil) },
+      ...{ message_id: id, price, valid_until: validUntil },
       ...{ event: Buffer.from(`{"id":"${id}"}`), answer: `answer ${id}` },
     })),
   }));
@@ -346,7 +346,7 @@ test('a call with thousands of messages is read, written and forgotten whole, an
   const open = ids.slice(2_500);
   await scripts.topup(TAG, USER_A, newId(START), 10_000, '', '', '{}', 1_000_000);
   const items = ids.map((message_id) => ({
-    ...{ message_id, price: '2', valid_until: String(START + 86_400_000) },
+    ...{ message_id, price: 2, valid_until: START + 86_400_000 },
     ...{ event: Buffer.from(`{"id":"${message_id}"}`), answer: '' },
   }));
   const group = { user_id: USER_A, idempotency_key: '', body_hash: '', batch_id: '', refused: '', items };

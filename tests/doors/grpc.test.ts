@@ -15,7 +15,7 @@ let handled = 0;
 let logged = '';
 
 beforeAll(async () => {
-  const balance = { available: '1', held: '2', posted: '3', topped_up: '6', open_holds: 0 };
+  const balance = { available: 1, held: 2, posted: 3, topped_up: 6, open_holds: 0 };
   // A message that decodes by chance comes here, and is answered as one without any items would be.
   const empty = async () => {
     handled += 1;
@@ -71,7 +71,7 @@ const framed = (bytes: Uint8Array, flag = 0, length = bytes.length): Uint8Array 
 async function stillServes(): Promise<void> {
   const client = connectBilling(`127.0.0.1:${server.port}`);
   try {
-    expect((await client.call('GetBalance', { user_id: '123' }, 5_000)).topped_up).toBe('6');
+    expect((await client.call('GetBalance', { user_id: '123' }, 5_000)).topped_up).toBe(6);
   } finally {
     client.close();
   }

@@ -96,7 +96,7 @@ describe('a receipt of one part of an unknown', () => {
     const [row] = (await provenUnknowns(db.sql)).filter(({ id }) => id === message.id);
     expect(settlement(row as Proven)).toMatchObject({
       operator_ids: ['long-1', 'long-3'],
-      amount: '667',
+      amount: 667,
       flags: ['partial'],
     });
     // Settled so, it is not delivered before the last part's receipt says so.
@@ -117,7 +117,7 @@ describe('a receipt of one part of an unknown', () => {
     const [row] = (await provenUnknowns(db.sql)).filter(({ id }) => id === message.id);
     expect(settlement(row as Proven)).toMatchObject({
       operator_ids: ['all-1', 'all-2', 'all-3'],
-      amount: '0',
+      amount: 0,
       flags: [],
     });
   });
@@ -154,14 +154,14 @@ describe('a receipt of one part of an unknown', () => {
     expect(await proven(next.message)).toEqual([]);
   });
 
-  test.each<[Partial<Proven>, string, string[]]>([
-    [{}, '334', ['partial']],
-    [{ operator_ids: ['1', '2'] }, '667', ['partial']],
-    [{ operator_ids: ['1', '2', '3'] }, '0', []],
-    [{ operator_ids: ['1', '2', '3', '4'] }, '0', []],
-    [{ parts: false }, '0', []],
-    [{ parts: false, pages: null, price: null }, '0', []],
-    [{ pages: 1 }, '0', []],
+  test.each<[Partial<Proven>, number, string[]]>([
+    [{}, 334, ['partial']],
+    [{ operator_ids: ['1', '2'] }, 667, ['partial']],
+    [{ operator_ids: ['1', '2', '3'] }, 0, []],
+    [{ operator_ids: ['1', '2', '3', '4'] }, 0, []],
+    [{ parts: false }, 0, []],
+    [{ parts: false, pages: null, price: null }, 0, []],
+    [{ pages: 1 }, 0, []],
   ])('%j posts %s (0: all) with the flags %j', (over, amount, flags) => {
     const row = {
       id: 'm',

@@ -151,8 +151,8 @@ test('a batch of a thousand long messages passes, with 64-bit amounts as they we
   });
   const item = {
     message_id: 'm',
-    price: '9007199254740991',
-    valid_until: '1900000000000',
+    price: Number.MAX_SAFE_INTEGER,
+    valid_until: 1_900_000_000_000,
     event: Buffer.from('پ'.repeat(3_000)),
     answer: '',
   };

@@ -17,7 +17,7 @@ const COMMANDS = {
 } as const;
 type Doors = { http: number; grpc: number; self: Record<string, unknown> };
 
-const balance = { available: '1', held: '2', posted: '3', topped_up: '6', open_holds: 0 };
+const balance = { available: 1, held: 2, posted: 3, topped_up: 6, open_holds: 0 };
 setDefaultTimeout(60_000);
 const children: ChildProcess[] = [];
 afterAll(() => {

@@ -160,6 +160,6 @@ function provenBy({ id, user_id, decision, receipts }: Patch) {
   if (decision === null || first === undefined) return [];
   if (decision.status !== 'unknown' && decision.status !== 'retrying') return [];
   const { attempt, operator } = decision;
-  const rest = { outcome: Outcome.SENT, operator, operator_ids: [first], amount: '0', error: '', flags: [] };
+  const rest = { outcome: Outcome.SENT, operator, operator_ids: [first], amount: 0, error: '', flags: [] };
   return [{ user_id, message_id: id, attempt, claim: 0, ...rest }];
 }

@@ -38,7 +38,7 @@ const http = listen(
   { guard, tls },
 );
 
-const balance = { available: '1', held: '2', posted: '3', topped_up: '6', open_holds: 0 };
+const balance = { available: 1, held: 2, posted: 3, topped_up: 6, open_holds: 0 };
 const never = () => Promise.reject(new Error('not asked for'));
 const handlers = { Hold: never, Claim: never, Settle: never, Relay: never, GetBalance: async () => balance };
 const grpc = await serveBilling(handlers as never, '127.0.0.1', 0, log, credentials);
@@ -52,7 +52,7 @@ const asking = async (address: string, access: Access, waitMs = 700): Promise<un
   const client = connectBilling(address, access);
   try {
     await client.ready(waitMs);
-    return await client.call('GetBalance', { user_id: '123' }, 2_000);
+    return { ...(await client.call('GetBalance', { user_id: '123' }, 2_000)) };
   } finally {
     client.close();
   }
