@@ -71,15 +71,16 @@ const isUnavailable = (thrown: unknown): boolean => thrown instanceof AppError &
 
 const USER_ID = /^[A-Za-z0-9_.-]{1,64}$/;
 const INSTANT_MAX_MS = 999_999_999_999_999;
+/** Epoch milliseconds, of 15 digits at most. */
 export const isInstant = (ms: number): boolean => Number.isInteger(ms) && ms >= 0 && ms <= INSTANT_MAX_MS;
 
 /** Money enters the scripts here: a caller's fault must not create any. Throws `invalid_request` for the whole call. */
 function checkHold(groups: readonly HoldGroup[]): void {
   for (const { user_id, items } of groups) {
     if (!USER_ID.test(user_id)) throw new AppError('invalid_request', 'A hold names no account.');
-    for (const { message_id, price, valid_until } of items) {
-      if (!isId(message_id) || !isAmount(price) || !isInstant(valid_until))
-        throw new AppError('invalid_request', 'A hold needs a UUIDv7, a price above zero and an instant.');
+    for (const { message_id, price, valid_until, event } of items) {
+      if (!isId(message_id) || !isAmount(price) || !isInstant(valid_until) || event.length === 0)
+        throw new AppError('invalid_request', 'A hold needs a UUIDv7, a price above zero, an instant and an event.');
     }
   }
 }

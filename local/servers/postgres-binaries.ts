@@ -58,7 +58,9 @@ export async function findPostgres(dataMajor: number | null, folder = ''): Promi
   if (folder !== '') {
     const wanted =
       dataMajor === null ? `PostgreSQL ${MAJOR_MIN} or newer` : `PostgreSQL ${dataMajor}, which made the data folder`;
-    throw new Error(`${folder} (LOCAL_POSTGRES_BIN) holds no programs that run here of ${wanted}.`);
+    throw new Error(
+      `${folder} (LOCAL_POSTGRES_BIN, or --postgres of the bench) holds no programs that run here of ${wanted}.`,
+    );
   }
   if (dataMajor !== null) {
     throw new Error(

@@ -96,7 +96,7 @@ test('a refused hold leaves nothing: of its message, its key, its account or any
   expect(await dumpOf(own.redis)).toEqual(before);
 });
 
-test("a caller's fault cannot make money: what is no id, price or instant refuses the whole call", async () => {
+test("a caller's fault cannot make money: what is no id, price, instant or event refuses the whole call", async () => {
   await billing.topUp('a', 100);
   const before = await dumpOf(own.redis);
   const item = { message_id: newId(), price: 10, valid_until: 1_900_000_000_000, event: Buffer.from('{}'), answer: '' };
@@ -111,6 +111,7 @@ test("a caller's fault cannot make money: what is no id, price or instant refuse
     { items: [{ ...item, valid_until: -1 }] },
     { items: [{ ...item, valid_until: Number.NaN }] },
     { items: [item, { ...item, price: Number.NaN }] },
+    { items: [{ ...item, event: Buffer.alloc(0) }] },
     { user_id: '' },
     { user_id: 'a:b' },
   ];

@@ -36,13 +36,13 @@ test('a named folder without a PostgreSQL that is new enough is refused by its s
   const empty = emptyFolder();
   for (const folder of [empty, programsOf('13.4'), join(empty, 'nowhere')])
     await expect(findPostgres(null, folder)).rejects.toThrow(
-      `${folder} (LOCAL_POSTGRES_BIN) holds no programs that run here of PostgreSQL 14 or newer.`,
+      `${folder} (LOCAL_POSTGRES_BIN, or --postgres of the bench) holds no programs that run here of PostgreSQL 14 or newer.`,
     );
 });
 
 test('data of another version are refused', async () => {
   const folder = programsOf('17.2');
   await expect(findPostgres(15, folder)).rejects.toThrow(
-    `${folder} (LOCAL_POSTGRES_BIN) holds no programs that run here of PostgreSQL 15, which made the data folder.`,
+    `${folder} (LOCAL_POSTGRES_BIN, or --postgres of the bench) holds no programs that run here of PostgreSQL 15, which made the data folder.`,
   );
 });
