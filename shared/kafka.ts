@@ -2,7 +2,8 @@
  * Everything that knows kafkajs, with kafka-producer.ts and kafka-stream.ts. Kafka and kafkajs cost by the request, not by the
  * message: records are coalesced into few requests, and consumers wait for enough bytes where they may.
  */
-import { Kafka, type KafkaConfig, logLevel } from 'kafkajs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Admin, Kafka, type KafkaConfig, logLevel } from 'kafkajs';
 import { ConfigError } from './config.ts';
 import type { KafkaSecurity } from './credentials.ts';
 import { createProducer, type Producer } from './kafka-producer.ts';
@@ -21,11 +22,13 @@ export type KafkaOptions = {
   security?: KafkaSecurity;
 };
 const SESSION_MS = 15_000;
+const LEADERS_WITHIN_MS = 5_000;
+const LOOK_EVERY_MS = 50;
 
 export type KafkaClient = {
   /**
-   * Creates the topics that are missing and reads how many partitions each really has. Throws when Kafka does not answer, and
-   * a ConfigError when a topic has partitions that operators' slots cannot be laid on.
+   * Creates the topics that are missing, reads how many partitions each really has, and waits, 5 s at most, until all are served.
+   * Throws when Kafka does not answer, and a ConfigError when a topic has partitions that operators' slots cannot be laid on.
    */
   ensureTopics(settings: { replication: number; retentionMs: number }): Promise<void>;
   /** The offset after each partition's last record. */
@@ -96,6 +99,7 @@ export function connectKafka({
       const faults = topics.map(({ name, partitions: found }) => partitionsFault(name, found.length));
       const said = faults.filter((fault) => fault !== null);
       if (said.length > 0) throw new ConfigError(said);
+      await untilLeadersServe(admin);
     },
     endOffsets: async (topic) => {
       const offsets = await admin.fetchTopicOffsets(topic);
@@ -126,6 +130,23 @@ export function connectKafka({
       ),
     close: () => admin.disconnect(),
   };
+}
+
+/**
+ * Topics that were made a moment ago, by whichever service, have leaders that do not serve them yet: what is produced then fails, and
+ * waits for the relay. Bounded, for the others go on without a leader that is away.
+ */
+async function untilLeadersServe(admin: Admin): Promise<void> {
+  const until = performance.now() + LEADERS_WITHIN_MS;
+  const serves = (topic: string): Promise<boolean> =>
+    admin.fetchTopicOffsets(topic).then(
+      () => true,
+      () => false,
+    );
+  while ((await Promise.all(Object.keys(PARTITIONS).map(serves))).includes(false)) {
+    if (performance.now() > until) return;
+    await delay(LOOK_EVERY_MS);
+  }
 }
 
 /** Waiting does not mend a wrong password. */

@@ -4,8 +4,9 @@ import { Kafka, logLevel } from 'kafkajs';
 import { ownIdentity } from '../../local/pid-file.ts';
 import { endWithProcess, temporaryDir } from '../../local/servers/all.ts';
 import { startKafka } from '../../local/servers/kafka.ts';
+import type { LocalServer } from '../../local/servers/server-process.ts';
 import { ConfigError } from '../../shared/config.ts';
-import { connectKafka } from '../../shared/kafka.ts';
+import { connectKafka, type KafkaClient } from '../../shared/kafka.ts';
 import { waitFor } from '../../shared/lifecycle.ts';
 import { createLog } from '../../shared/log.ts';
 import {
@@ -69,7 +70,8 @@ test('a slot has partitions that the topic has and no other slot', () => {
       expect(retryPartition(slot, retry)).toBeLessThan(PARTITIONS[TOPICS.dlq] as number);
 });
 
-test('a topic that somebody made with too few partitions ends the start, in a sentence with the mend', async () => {
+/** A Kafka without any topic. */
+async function freshKafka(): Promise<LocalServer> {
   const dir = temporaryDir();
   endWithProcess(dir);
   const server = await startKafka({ dir, heapMb: 320, owner: ownIdentity() });
@@ -77,21 +79,45 @@ test('a topic that somebody made with too few partitions ends the start, in a se
     await server.kill();
     rmSync(dir, { recursive: true, force: true });
   }, 60_000);
+  return server;
+}
+const clientOf = (server: LocalServer): KafkaClient =>
+  connectKafka({
+    brokers: [server.address],
+    clientId: 'jsms-test',
+    log: createLog('test', 'error', () => undefined),
+  });
+/** As the services do: what Kafka does not answer yet is asked again, a ConfigError is final. */
+const ensureOn = (kafka: KafkaClient): Promise<void> =>
+  waitFor(() => kafka.ensureTopics({ replication: 1, retentionMs: 86_400_000 }), 60_000, 'Kafka does not answer');
+
+test('services that start at once on a Kafka without topics: what each produces from then on is taken', async () => {
+  const server = await freshKafka();
+  await Promise.all(
+    [1, 2, 3, 4].map(async () => {
+      const kafka = clientOf(server);
+      await ensureOn(kafka);
+      const producer = await kafka.producer();
+      await Promise.all(Array.from({ length: 12 }, () => producer.send({ topic: TOPICS.status, value: 'there' })));
+      await producer.close();
+      await kafka.close();
+    }),
+  );
+});
+
+test('a topic that somebody made with too few partitions ends the start, in a sentence with the mend', async () => {
+  const server = await freshKafka();
   const admin = new Kafka({ brokers: [server.address], logLevel: logLevel.NOTHING }).admin();
   await admin.connect();
   await admin.createTopics({ waitForLeaders: false, topics: [{ topic: TOPICS.normal, numPartitions: 1 }] });
-  const log = createLog('test', 'error', () => undefined);
-  const kafka = connectKafka({ brokers: [server.address], clientId: 'jsms-test', log });
-  // As the services do: what Kafka does not answer yet is asked again, a ConfigError is final.
-  const ensure = (): Promise<void> =>
-    waitFor(() => kafka.ensureTopics({ replication: 1, retentionMs: 86_400_000 }), 60_000, 'Kafka does not answer');
-  const refused = await ensure().catch((thrown: Error) => thrown);
+  const kafka = clientOf(server);
+  const refused = await ensureOn(kafka).catch((thrown: Error) => thrown);
   expect(refused).toBeInstanceOf(ConfigError);
   expect((refused as ConfigError).problems).toEqual([
     'The Kafka topic sms-normal has 1 partitions and needs a multiple of 4; give it more: `kafka-topics.sh --alter --topic sms-normal --partitions 12`',
   ]);
   await admin.createPartitions({ topicPartitions: [{ topic: TOPICS.normal, count: 12 }] });
-  await until('the topic is fit', () => ensure().then(() => true));
+  await until('the topic is fit', () => ensureOn(kafka).then(() => true));
   expect(kafka.partitionsOf(TOPICS.normal)).toBe(12);
   const producer = await kafka.producer();
   await producer.send({ topic: TOPICS.normal, value: 'there', slot: 3, turn: 2 });
