@@ -83,19 +83,18 @@ async function sweepRecords(deps: SweeperDeps, endings: Endings, tag: string): P
   const found = answersOf<Swept>(reply);
   if (found.length > 0) failpoint('billing.sweep_after_script');
   endings.note(found);
-  /** Ids and versions in turn. */
-  const confirmed: (string | number)[] = [];
+  const confirmed: [id: string, version: number][] = [];
   const published = await Promise.allSettled(
     found.map(async ([[id], ...fields]) => {
       const publication = publicationOf(id, fields);
       if (publication === null) return;
       await publish(deps.producer, publication);
-      confirmed.push(id, publication.confirm);
+      confirmed.push([id, publication.confirm]);
     }),
   );
   if (confirmed.length > 0) failpoint('billing.sweep_after_publish');
-  if (confirmed.length > 0) await deps.scripts.confirm(tag, JSON.stringify(confirmed));
-  deps.onSwept(confirmed.length / 2);
+  if (confirmed.length > 0) await deps.scripts.confirm(tag, JSON.stringify(confirmed.flat()));
+  deps.onSwept(confirmed.length);
   // While Kafka is away one batch a round is enough: what was handed out comes again by itself.
   const failed = published.find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;

@@ -6,11 +6,10 @@
 import { expect, test } from 'bun:test';
 import { Redis } from 'ioredis';
 import type { Item } from '../support/api.ts';
-import { readShard } from '../support/coherence.ts';
+import { assertLeaving } from '../support/coherence.ts';
 import { newPhone } from '../support/phones.ts';
 import { until } from '../support/poll.ts';
 import { assertDrained } from '../support/settled.ts';
-import { TAGS } from '../support/shards.ts';
 import type { ServiceName, Stack } from '../support/stack.ts';
 import { useStack } from '../support/use-stack.ts';
 import { type Job, startCrowd } from './crowd.ts';
@@ -102,10 +101,7 @@ async function assertForgetting(datasetBefore: number): Promise<void> {
     Number(/used_memory_dataset:(\d+)/.exec(await redis.info('memory'))?.[1] ?? Number.NaN);
   const records = async (): Promise<string[]> => redis.keys('{b*}:m:*');
   try {
-    for (const tag of TAGS) {
-      const { records: kept, leaving } = await readShard(redis, tag);
-      expect([...kept.keys()].filter((id) => !leaving.has(id))).toEqual([]);
-    }
+    await assertLeaving(redis);
     for (const index of ['outbox', 'due', 'ledger']) {
       for (const key of await redis.keys(`{b*}:${index}`)) expect([key, await redis.exists(key)]).toEqual([key, 0]);
     }

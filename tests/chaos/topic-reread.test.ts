@@ -3,11 +3,10 @@ import { expect, test } from 'bun:test';
 import { Redis } from 'ioredis';
 import postgres from 'postgres';
 import { LANES, TOPICS } from '../../shared/topics.ts';
-import { readShard } from '../support/coherence.ts';
+import { assertLeaving } from '../support/coherence.ts';
 import { newPhone, only } from '../support/phones.ts';
 import { until } from '../support/poll.ts';
 import { assertDrained, assertSettled } from '../support/settled.ts';
-import { TAGS } from '../support/shards.ts';
 import { connectTestKafka } from '../support/stack-servers.ts';
 import { useStack } from '../support/use-stack.ts';
 
@@ -78,15 +77,10 @@ async function isReadAgain(): Promise<boolean> {
   }
 }
 
-/** As two minutes do. */
+/** As two minutes do: only what is being forgotten already. */
 async function forgetRecords(): Promise<void> {
   const redis = new Redis(stack.servers.redis.address);
-  for (const tag of TAGS) {
-    const { records, leaving } = await readShard(redis, tag);
-    // Only what is being forgotten already.
-    expect([...records.keys()].filter((id) => !leaving.has(id))).toEqual([]);
-    for (const id of records.keys()) await redis.del(`${tag}:m:${id}`);
-  }
+  for (const key of await assertLeaving(redis)) await redis.del(key);
   redis.disconnect();
 }
 

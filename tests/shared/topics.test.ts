@@ -8,7 +8,6 @@ import type { LocalServer } from '../../local/servers/server-process.ts';
 import { ConfigError } from '../../shared/config.ts';
 import { connectKafka, type KafkaClient } from '../../shared/kafka.ts';
 import { waitFor } from '../../shared/lifecycle.ts';
-import { createLog } from '../../shared/log.ts';
 import {
   lanePartition,
   PARTITIONS,
@@ -19,6 +18,7 @@ import {
   slotOf,
   TOPICS,
 } from '../../shared/topics.ts';
+import { quiet } from '../billing/own-redis.ts';
 import { until } from '../support/poll.ts';
 
 setDefaultTimeout(240_000);
@@ -82,11 +82,7 @@ async function freshKafka(): Promise<LocalServer> {
   return server;
 }
 const clientOf = (server: LocalServer): KafkaClient =>
-  connectKafka({
-    brokers: [server.address],
-    clientId: 'jsms-test',
-    log: createLog('test', 'error', () => undefined),
-  });
+  connectKafka({ brokers: [server.address], clientId: 'jsms-test', log: quiet });
 /** As the services do: what Kafka does not answer yet is asked again, a ConfigError is final. */
 const ensureOn = (kafka: KafkaClient): Promise<void> =>
   waitFor(() => kafka.ensureTopics({ replication: 1, retentionMs: 86_400_000 }), 60_000, 'Kafka does not answer');

@@ -40,6 +40,14 @@ const READ_SHARD = `
 const pairs = (flat: string[]): [string, string][] =>
   flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] as string] as [string, string]] : []));
 
+/** By id: a message may be named by several calls, and goes with the first. */
+function leavingBy(calls: [ids: string, at: string][]): Map<string, number> {
+  const leaving = new Map<string, number>();
+  for (const [ids, at] of calls)
+    for (const id of ids.split(' ')) leaving.set(id, Math.min(Number(at), leaving.get(id) ?? Number.POSITIVE_INFINITY));
+  return leaving;
+}
+
 /** One shard as it is at one instant. */
 export async function readShard(redis: Redis, tag: string): Promise<Shard> {
   const shard: Shard = {
@@ -58,13 +66,8 @@ export async function readShard(redis: Redis, tag: string): Promise<Shard> {
       continue;
     }
     const fields = pairs(flat);
-    if (name === 'forgotten') {
-      for (const [ids, at] of fields) {
-        // A message may be named twice: the first time counts.
-        for (const id of ids.split(' ')) shard.leaving.set(id, Math.min(Number(at), shard.leaving.get(id) ?? Infinity));
-      }
-    }
-    if (name === 'outbox' || name === 'due') for (const [id, at] of fields) shard[name].set(id, Number(at));
+    if (name === 'forgotten') shard.leaving = leavingBy(fields);
+    else if (name === 'outbox' || name === 'due') for (const [id, at] of fields) shard[name].set(id, Number(at));
     else if (name === 'ledger') shard.ledger = fields.map(([id]) => id);
     else if (name.startsWith('a:')) {
       const account = { available: 0, held: 0, posted: 0, topped_up: 0, open: 0 };
@@ -165,4 +168,15 @@ export async function assertCoherent(
   } finally {
     redis.disconnect();
   }
+}
+
+/** Asserts that every record of a message is being forgotten; answers their keys. */
+export async function assertLeaving(redis: Redis): Promise<string[]> {
+  const keys: string[] = [];
+  for (const tag of TAGS) {
+    const { records, leaving } = await readShard(redis, tag);
+    expect([...records.keys()].filter((id) => !leaving.has(id))).toEqual([]);
+    for (const id of records.keys()) keys.push(`${tag}:m:${id}`);
+  }
+  return keys;
 }
