@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { connectPostgres, type Sql } from '../shared/postgres.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { type Books, openBooks } from './books.ts';
+import { type CoreProbe, startCoreProbe } from './core-speed.ts';
 import { type LoadProcess, startLoad } from './load-process.ts';
 import type { Options } from './options.ts';
 import { type Stack, startStack } from './stack.ts';
@@ -11,6 +12,7 @@ export type Bench = {
   options: Options;
   stack: Stack;
   load: LoadProcess;
+  coreProbe: CoreProbe;
   books: Books;
   sql: Sql;
   redis: Redis;
@@ -33,7 +35,7 @@ const STATEMENT_TIMEOUT_MS = 3_600_000;
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** A fresh stack with charged accounts and an idle load generator. */
+/** A fresh stack with charged accounts, an idle load generator and a probe that looks at the cores. */
 export async function openBench(tools: Tools): Promise<Bench> {
   const { options, signal, say, defer } = tools;
   const stack = await startStack({
@@ -57,6 +59,8 @@ export async function openBench(tools: Tools): Promise<Bench> {
   await redis.connect();
   const load = startLoad(signal);
   defer(() => load.close());
+  const coreProbe = startCoreProbe();
+  defer(() => coreProbe.close());
   const books = await openBooks(stack, options.accounts);
-  return { ...tools, stack, load, books, sql, redis };
+  return { ...tools, stack, load, coreProbe, books, sql, redis };
 }

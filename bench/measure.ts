@@ -1,5 +1,6 @@
 /** One load from its first request to the last final row in PostgreSQL, and what it cost. */
 import type { Bench, Figures } from './bench.ts';
+import { type Bursts, speedPercent } from './core-speed.ts';
 import { drained, finalCount } from './drain.ts';
 import type { LoadPlan, LoadResult, Shot } from './load/plan.ts';
 import { machineCpu, type Snapshot, usageOf } from './processes.ts';
@@ -39,7 +40,13 @@ export async function send(bench: Bench, plan: LoadPlan, load = bench.load): Pro
   return result;
 }
 
-export type Cost = { usage: Snapshot; machine: ReturnType<typeof machineCpu>; stores: Stores; at: number };
+export type Cost = {
+  usage: Snapshot;
+  machine: ReturnType<typeof machineCpu>;
+  bursts: Bursts;
+  stores: Stores;
+  at: number;
+};
 
 /** Counters of the stores themselves. */
 type Stores = { redisScripts: number; redisCommands: number; transactions: number; walBytes: number };
@@ -66,8 +73,12 @@ export async function readCost(bench: Bench, withMemory = false): Promise<Cost> 
   const { user, system } = process.cpuUsage();
   // Everything is a child of the bench: of its own CPU only what this process used counts.
   const own = { bench: { cpuUs: user + system, memoryBytes: 0 } };
-  const usage = { ...bench.stack.usage(withMemory), ...usageOf({ load: bench.load.pid }), ...own };
-  return { usage, machine: machineCpu(), stores, at: performance.now() };
+  const usage = {
+    ...bench.stack.usage(withMemory),
+    ...usageOf({ load: bench.load.pid, probe: bench.coreProbe.pid }),
+    ...own,
+  };
+  return { usage, machine: machineCpu(), bursts: bench.coreProbe.read(), stores, at: performance.now() };
 }
 
 /** The cost between two instants by message, and the memory at the second one. */
@@ -79,10 +90,10 @@ export function costFigures(before: Cost, after: Cost, messages: number): Figure
     cpu[part] = rounded(per(part), 1);
     system += per(part);
   }
-  const apart = { simulator: per('simulator'), load: per('load'), bench: per('bench') };
+  const apart = { simulator: per('simulator'), load: per('load'), bench: per('bench'), probe: per('probe') };
   const busy = (after.machine.busyUs - before.machine.busyUs) / messages;
   const total = after.machine.totalUs - before.machine.totalUs;
-  const known = system + apart.simulator + apart.load + apart.bench;
+  const known = system + apart.simulator + apart.load + apart.bench + apart.probe;
   const stores = (pick: (stores: Stores) => number): number => (pick(after.stores) - pick(before.stores)) / messages;
   return {
     cpu_us_per_message: rounded(system, 1),
@@ -90,9 +101,11 @@ export function costFigures(before: Cost, after: Cost, messages: number): Figure
     cpu_us_apart: {
       simulator: rounded(apart.simulator, 1),
       load_generator: rounded(apart.load + apart.bench, 1),
+      core_probe: rounded(apart.probe, 1),
       rest_of_the_machine: rounded(busy - known, 1),
     },
     machine_busy_percent: total > 0 ? rounded(((after.machine.busyUs - before.machine.busyUs) / total) * 100, 0) : 0,
+    core_speed_percent: rounded(speedPercent(before.bursts, after.bursts), 0),
     per_1000_messages: {
       redis_scripts: rounded(stores(({ redisScripts }) => redisScripts) * 1_000, 1),
       redis_commands: rounded(stores(({ redisCommands }) => redisCommands) * 1_000, 0),
