@@ -15,6 +15,8 @@ type Day = { name: string; from: number; to: number };
 export type Days = {
   /** Makes the days of these instants (epoch ms) where they are missing; answers the instant before which days were dropped. */
   ensure(instants: Iterable<number>): Promise<number>;
+  /** The day of an instant (epoch ms) that was made sure of, as YYYY-MM-DD. */
+  nameOf(ms: number): string;
   /** Forgets what it knew: another replica dropped a day. */
   forget(): void;
 };
@@ -55,6 +57,8 @@ export async function droppedBefore(sql: Sql): Promise<number> {
 export function createDays(sql: Sql, timeZone: string): Days {
   let known: Day[] = [];
   let dropped: number | null = null;
+  const holds = (day: Day, ms: number): boolean => ms >= day.from && ms < day.to;
+  const find = (ms: number): Day | undefined => known.find((day) => holds(day, ms));
 
   const make = async (ms: number): Promise<void> => {
     const day = await readDay(sql, timeZone, ms);
@@ -76,11 +80,16 @@ export function createDays(sql: Sql, timeZone: string): Days {
       dropped ??= await droppedBefore(sql);
       let last: Day | undefined;
       for (const ms of instants) {
-        if (ms < dropped || (last && ms >= last.from && ms < last.to)) continue;
-        last = known.find((day) => ms >= day.from && ms < day.to);
+        if (ms < dropped || (last && holds(last, ms))) continue;
+        last = find(ms);
         if (!last) await make(ms);
       }
       return dropped;
+    },
+    nameOf: (ms) => {
+      const day = find(ms);
+      if (!day) throw new Error('the day of an instant was not made sure of');
+      return day.name;
     },
     forget: () => {
       known = [];

@@ -8,6 +8,7 @@ import type { ReceiptEvent, StatusEvent } from '../shared/events.ts';
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
 import { startRounds } from '../shared/rounds.ts';
+import { textArray } from './column-kinds.ts';
 
 /** A receipt whose message is known. */
 export type Match = {
@@ -80,10 +81,10 @@ export async function learnOperatorIds(
   const [row] = await tx.unsafe<{ waiting: boolean }[]>(
     `WITH learned AS (
       INSERT INTO operator_ids (operator_id, operator, message_id)
-      SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[])
+      SELECT * FROM unnest($1::text::text[], $2::text::text[], $3::text::uuid[])
     )
     SELECT EXISTS (SELECT 1 FROM receipts_waiting) AS waiting`,
-    [operatorIds, operators, messageIds] as never[],
+    [textArray(operatorIds), textArray(operators), textArray(messageIds)],
     { prepare: true },
   );
   if (!row?.waiting) return [];

@@ -3,7 +3,7 @@
  * exceptions kept, all in one.
  *
  * Arguments: for each shape (patch-columns.ts) one array a column, one element a patch, each id in one shape and once, in the order of
- * ids, so that two writers lock rows alike; last the time zone of the days. Answers nothing.
+ * ids, so that two writers lock rows alike; then the time zone of the days; last what copied rows add to the totals. Answers nothing.
  *
  * Forward only, as fold.ts has it: a decision is taken over when the row's is not final and the new one is, or has the higher
  * version (the enum's order is the rank). `status` is what is shown: the decision and, once sent, what the receipts say. What
@@ -12,6 +12,8 @@
  * now is added.
  */
 import type { Sql } from '../shared/postgres.ts';
+import { kindOf, textArray } from './column-kinds.ts';
+import type { Counted } from './copy.ts';
 import type { Patch } from './fold.ts';
 import { argumentOf, type Column, DECIDED, QUEUED, SHAPES, type Shape } from './patch-columns.ts';
 import { EXCEPTIONS } from './schema.ts';
@@ -64,8 +66,8 @@ const mergeDecided = (withQueued: boolean): string => `SET ${withQueued ? `${ADD
 const MERGES = [MERGE_QUEUED, mergeDecided(false), mergeDecided(true)];
 
 function insertOf({ columns, constants }: Shape, firstArgument: number, merge: string): string {
-  const made = columns.map(({ name, from }) => (from ? `${from} AS ${name}` : name)).join(', ');
-  const args = columns.map(({ type }, i) => `$${firstArgument + i}::text::${type}[]`).join(', ');
+  const made = columns.map(({ name, kind }) => `${kindOf(kind).made?.(name) ?? name} AS ${name}`).join(', ');
+  const args = columns.map(({ kind }, i) => `$${firstArgument + i}::text::${kindOf(kind).argument}[]`).join(', ');
   const patches = `(SELECT ${made} FROM unnest(${args}) AS a (${names(columns)})) AS patch`;
   const into = constants ? `${names(columns)}, ${constants}` : `${names(columns)}) SELECT *`;
   return `INSERT INTO messages AS m (${into} FROM ${patches}
@@ -75,7 +77,16 @@ function insertOf({ columns, constants }: Shape, firstArgument: number, merge: s
 
 const argumentsBefore = (shape: number): number =>
   SHAPES.slice(0, shape).reduce((sum, { columns }) => sum + columns.length, 1);
-const ZONE = `$${argumentsBefore(SHAPES.length)}::text`;
+const ZONE_AT = argumentsBefore(SHAPES.length);
+const ZONE = `$${ZONE_AT}::text`;
+
+/** What rows that were copied (copy.ts) add to the totals: they are moved here, each row of them once, in one order of all. */
+const COPIED_COLUMNS = [
+  ...(['user_id', 'day', 'operator', 'type', 'status'] as const),
+  ...(['messages', 'pages', 'price', 'posted'] as const),
+] as const satisfies readonly (keyof Counted)[];
+const COPIED_TYPES = 'text date text message_type message_status bigint bigint bigint bigint'.split(' ');
+const COPIED = COPIED_TYPES.map((type, i) => `$${ZONE_AT + 1 + i}::text::${type}[]`).join(', ');
 
 const EXCEPTIONAL = EXCEPTIONS.map((status) => `'${status}'`).join(', ');
 
@@ -100,6 +111,8 @@ moved AS (
   SELECT user_id, (created_at AT TIME ZONE ${ZONE})::date, prev_operator, prev_type, prev_status,
     -1, CASE WHEN prev_type IS NOT NULL THEN -pages END, CASE WHEN prev_type IS NOT NULL THEN -price END, -prev_posted
   FROM written WHERE prev_status IS NOT NULL
+  UNION ALL
+  SELECT * FROM unnest(${COPIED}) AS copied
 )
 INSERT INTO daily_totals AS t (user_id, day, operator, type, status, messages, pages, price, posted)
 SELECT user_id, day, operator, coalesce(type::text, ''), status,
@@ -114,12 +127,19 @@ ON CONFLICT (user_id, day, operator, type, status) DO UPDATE SET
 /**
  * Writes patches inside the caller's transaction.
  * @param patches each message once, ordered by id; the partitions of their days exist
+ * @param copied what other rows of this transaction add to the totals
  */
-export async function upsertMessages(tx: Sql, patches: readonly Patch[], timeZone: string): Promise<void> {
-  if (patches.length === 0) return;
+export async function upsertMessages(
+  tx: Sql,
+  patches: readonly Patch[],
+  timeZone: string,
+  copied: readonly Counted[] = [],
+): Promise<void> {
+  if (patches.length === 0 && copied.length === 0) return;
   const args = SHAPES.flatMap(({ columns, takes }) => {
     const those = patches.filter(takes);
     return columns.map((column) => argumentOf(column, those));
   });
-  await tx.unsafe(UPSERT, [...args, timeZone], { prepare: true });
+  const counted = COPIED_COLUMNS.map((name) => textArray(copied.map((one) => String(one[name]))));
+  await tx.unsafe(UPSERT, [...args, timeZone, ...counted], { prepare: true });
 }

@@ -6,6 +6,7 @@
 import type { LedgerEvent, ReceiptEvent, StatusEvent } from '../shared/events.ts';
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
+import { copyMessages, countFresh, isFresh, NotCopied } from './copy.ts';
 import type { Fact } from './events.ts';
 import { addMessage, addReceipt, addStatus, type Patch, patchOf } from './fold.ts';
 import type { Days } from './partitions.ts';
@@ -22,7 +23,12 @@ export type Writer = {
   receiptsDays: number;
   deadLetterDays: number;
   now: () => number;
+  /** Epoch milliseconds until which nothing is copied: rows were there already, so a topic is read again. */
+  mergesUntilMs: number;
 };
+
+/** A batch of what is read again is written in vain first; after one, so long each is merged at once. */
+const MERGES_FOR_MS = 10_000;
 
 /** What a write did, for the counters. */
 export type Written = {
@@ -168,15 +174,30 @@ export async function writeFacts(
   facts: readonly Fact[],
   reached: readonly Reached[],
 ): Promise<Written> {
-  const { sql, days, timeZone } = writer;
   const instants: number[] = [];
   for (const fact of facts)
     if (fact.kind === 'message' || fact.kind === 'status') instants.push(idTimeMs(fact.event.id));
-  const batch = sortFacts(facts, await days.ensure(instants));
-  const { patches, statuses, receipts, ledger, poison } = batch;
-  const nowMs = writer.now();
-  const dead = statuses.filter((event) => event.dead && event.at >= nowMs - writer.deadLetterDays * DAY_MS);
+  const droppedBeforeMs = await writer.days.ensure(instants);
+  // Sorted anew for each try: receipts are joined to what is sorted.
+  const write = (copies: boolean) => writeBatch(writer, sortFacts(facts, droppedBeforeMs), reached, copies);
+  try {
+    return await write(writer.now() >= writer.mergesUntilMs);
+  } catch (thrown) {
+    if (!(thrown instanceof NotCopied)) throw thrown;
+    writer.mergesUntilMs = writer.now() + MERGES_FOR_MS;
+    return await write(false);
+  }
+}
 
+async function writeBatch(
+  { sql, days, timeZone, now, receiptsDays, deadLetterDays }: Writer,
+  batch: Batch,
+  reached: readonly Reached[],
+  copies: boolean,
+): Promise<Written> {
+  const { patches, statuses, receipts, ledger, poison } = batch;
+  const nowMs = now();
+  const dead = statuses.filter((event) => event.dead && event.at >= nowMs - deadLetterDays * DAY_MS);
   const result = await sql.begin(async (begun) => {
     const tx = begun as unknown as Sql;
     const steps: Promise<unknown>[] = [
@@ -184,12 +205,15 @@ export async function writeFacts(
     ];
     let outcome: Matched & { waited: number } = { matches: [], early: 0, earlyDoubled: 0, waited: 0 };
     if (receipts.length > 0 || patches.size > 0) {
-      const found = await findMatches(tx, batch, nowMs - writer.receiptsDays * DAY_MS);
+      const found = await findMatches(tx, batch, nowMs - receiptsDays * DAY_MS);
       joinReceipts(patches, found.matches);
       outcome = found;
     }
+    const [fresh, rest]: [Patch[], Patch[]] = [[], []];
+    for (const patch of inOrder(patches)) (copies && isFresh(patch) ? fresh : rest).push(patch);
+    await copyMessages(tx, fresh);
     // Sent without waiting for each other's answers: they go to the server as one flight.
-    steps.push(upsertMessages(tx, inOrder(patches), timeZone));
+    steps.push(upsertMessages(tx, rest, timeZone, countFresh(fresh, days)));
     if (ledger.length > 0) steps.push(writeLedger(tx, ledger, timeZone));
     if (dead.length > 0) steps.push(writeDeadLetters(tx, dead));
     if (poison.length > 0) steps.push(writePoison(tx, poison));

@@ -27,7 +27,7 @@ export async function startWriting(config: Config, deps: Deps, scope: Scope): Pr
   };
   const retaining = startRetention({ sql, days, timeZone, retention, now, onUnmatched: measured.unmatched, log });
   scope.defer('retention', () => retaining.close());
-  const writer = { sql, days, timeZone, ...retention, now };
+  const writer = { sql, days, timeZone, ...retention, now, mergesUntilMs: 0 };
   const onCrash = (error: Error) => scope.fail('the Kafka consumer is gone', error);
   const consumer = await startConsumer({ kafka, writer, metrics: measured, log, onCrash });
   scope.defer('consumer', () => consumer.close());

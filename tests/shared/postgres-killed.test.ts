@@ -4,6 +4,8 @@
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { rmSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ownIdentity } from '../../local/pid-file.ts';
 import { endWithProcess, temporaryDir } from '../../local/servers/all.ts';
@@ -25,6 +27,7 @@ beforeAll(async () => {
   server = await startPostgres({ dir, owner: ownIdentity() });
   sql = connectPostgres(server.address, { name: 'test', max: CONNECTIONS, statementTimeoutMs: 30_000 });
   await sql`CREATE TABLE kept (id int PRIMARY KEY, value text)`;
+  await sql`CREATE TABLE copied (id int PRIMARY KEY, value text)`;
 }, 120_000);
 afterAll(async () => {
   await closePostgres(sql);
@@ -41,6 +44,14 @@ const write = () =>
     await tx`SELECT count(*) FROM kept WHERE value = ${'a'}`;
     const upsert = (id: number) => tx.unsafe(UPSERT, [[id], ['b'.repeat(id * 300)]] as never[], { prepare: true });
     await Promise.all([upsert(1), upsert(7)]);
+  });
+/** As the report copies rows; those that are there already refuse it after its last byte. */
+const copy = () =>
+  sql.begin(async (tx) => {
+    await tx`SELECT count(*) FROM kept WHERE value = ${'a'}`;
+    const first = Math.floor(Math.random() * 1_000_000);
+    const lines = Array.from({ length: 40 }, (_, i) => `${first + i}\t${'c'.repeat(3_000)}\n`);
+    await pipeline(Readable.from(lines), await tx.unsafe('COPY copied FROM STDIN').writable());
   });
 const clean = () => sql.begin((tx) => tx`DELETE FROM kept WHERE id = ${9}`);
 const ask = () => sql`SELECT value FROM kept WHERE id = ${1}`;
@@ -60,7 +71,7 @@ test('PostgreSQL killed again and again under load: each query is answered once 
       await delay(Math.random() * 4);
     }
   };
-  const loops = [write, write, write, clean, clean, ask, ask].map(keepOn);
+  const loops = [write, write, copy, copy, clean, clean, ask, ask].map(keepOn);
   for (let kill = 1; kill <= KILLS; kill += 1) {
     await delay(Math.random() * ALIVE_MS_MAX);
     await server.kill();
