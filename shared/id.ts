@@ -31,5 +31,15 @@ const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 
 export const isId = (value: string): boolean => UUID_V7.test(value);
 
+/** The digits of an id from place `from` to before `to`, at most eight, as a number. By their codes: a text to be parsed costs twice as much. */
+function digits(id: string, from: number, to: number): number {
+  let number = 0;
+  for (let i = from; i < to; i++) {
+    const code = id.charCodeAt(i);
+    number = number * 16 + (code < 58 ? code - 48 : code - 87);
+  }
+  return number;
+}
+
 /** The instant in an id, epoch milliseconds. The id must be one (isId). */
-export const idTimeMs = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+export const idTimeMs = (id: string): number => digits(id, 0, 8) * 0x1_0000 + digits(id, 9, 13);
