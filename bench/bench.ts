@@ -3,8 +3,8 @@ import type { Redis } from 'ioredis';
 import { connectPostgres, type Sql } from '../shared/postgres.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { type Books, openBooks } from './books.ts';
-import { type CoreProbe, startCoreProbe } from './core-speed.ts';
 import { type LoadProcess, startLoad } from './load-process.ts';
+import { type MemoryProbe, startMemoryProbe } from './memory-latency.ts';
 import type { Options } from './options.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -12,7 +12,7 @@ export type Bench = {
   options: Options;
   stack: Stack;
   load: LoadProcess;
-  coreProbe: CoreProbe;
+  memoryProbe: MemoryProbe;
   books: Books;
   sql: Sql;
   redis: Redis;
@@ -35,7 +35,7 @@ const STATEMENT_TIMEOUT_MS = 3_600_000;
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** A fresh stack with charged accounts, an idle load generator and a probe that looks at the cores. */
+/** A fresh stack with charged accounts, an idle load generator and a probe of the memory. */
 export async function openBench(tools: Tools): Promise<Bench> {
   const { options, signal, say, defer } = tools;
   const stack = await startStack({
@@ -59,8 +59,8 @@ export async function openBench(tools: Tools): Promise<Bench> {
   await redis.connect();
   const load = startLoad(signal);
   defer(() => load.close());
-  const coreProbe = startCoreProbe();
-  defer(() => coreProbe.close());
+  const memoryProbe = startMemoryProbe();
+  defer(() => memoryProbe.close());
   const books = await openBooks(stack, options.accounts);
-  return { ...tools, stack, load, coreProbe, books, sql, redis };
+  return { ...tools, stack, load, memoryProbe, books, sql, redis };
 }

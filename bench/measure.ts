@@ -1,8 +1,8 @@
 /** One load from its first request to the last final row in PostgreSQL, and what it cost. */
 import type { Bench, Figures } from './bench.ts';
-import { type Bursts, speedPercent } from './core-speed.ts';
 import { drained, finalCount } from './drain.ts';
 import type { LoadPlan, LoadResult, Shot } from './load/plan.ts';
+import { latencyNs, type Reads } from './memory-latency.ts';
 import { machineCpu, type Snapshot, usageOf } from './processes.ts';
 import { PARTS } from './stack.ts';
 import { rounded } from './statistics.ts';
@@ -43,7 +43,7 @@ export async function send(bench: Bench, plan: LoadPlan, load = bench.load): Pro
 export type Cost = {
   usage: Snapshot;
   machine: ReturnType<typeof machineCpu>;
-  bursts: Bursts;
+  reads: Reads;
   stores: Stores;
   at: number;
 };
@@ -75,10 +75,10 @@ export async function readCost(bench: Bench, withMemory = false): Promise<Cost> 
   const own = { bench: { cpuUs: user + system, memoryBytes: 0 } };
   const usage = {
     ...bench.stack.usage(withMemory),
-    ...usageOf({ load: bench.load.pid, probe: bench.coreProbe.pid }),
+    ...usageOf({ load: bench.load.pid, probe: bench.memoryProbe.pid }),
     ...own,
   };
-  return { usage, machine: machineCpu(), bursts: bench.coreProbe.read(), stores, at: performance.now() };
+  return { usage, machine: machineCpu(), reads: bench.memoryProbe.read(), stores, at: performance.now() };
 }
 
 /** The cost between two instants by message, and the memory at the second one. */
@@ -101,11 +101,11 @@ export function costFigures(before: Cost, after: Cost, messages: number): Figure
     cpu_us_apart: {
       simulator: rounded(apart.simulator, 1),
       load_generator: rounded(apart.load + apart.bench, 1),
-      core_probe: rounded(apart.probe, 1),
+      memory_probe: rounded(apart.probe, 1),
       rest_of_the_machine: rounded(busy - known, 1),
     },
     machine_busy_percent: total > 0 ? rounded(((after.machine.busyUs - before.machine.busyUs) / total) * 100, 0) : 0,
-    core_speed_percent: rounded(speedPercent(before.bursts, after.bursts), 0),
+    memory_read_ns: rounded(latencyNs(before.reads, after.reads), 0),
     per_1000_messages: {
       redis_scripts: rounded(stores(({ redisScripts }) => redisScripts) * 1_000, 1),
       redis_commands: rounded(stores(({ redisCommands }) => redisCommands) * 1_000, 0),

@@ -15,7 +15,7 @@ const LABELS: Readonly<Record<string, string>> = {
   cpu_us_apart: 'apart from it, µs',
   memory_mb: 'memory at the end, MB',
   machine_busy_percent: 'machine busy, %',
-  core_speed_percent: 'speed of its cores, % of their best',
+  memory_read_ns: 'a read from its memory, ns',
   per_1000_messages: 'per 1,000 messages',
 };
 

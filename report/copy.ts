@@ -1,7 +1,7 @@
 /**
  * Rows of messages that are new, by COPY: of a message whose `queued` event and outcome come in one batch no row is there yet, but for
  * topics that are read again, so most rows need no merging. Copied as bytes and without a look for a row that is there, they cost
- * PostgreSQL three fifths of what the upsert does (docs/decisions/0021).
+ * PostgreSQL two thirds of what the upsert does (docs/decisions/0021).
  */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -18,7 +18,7 @@ import { EXCEPTIONS } from './schema.ts';
 export class NotCopied extends Error {}
 
 /** What messages of one account, day, operator, type and status add to the totals. */
-export type Counted = {
+export type DayCount = {
   user_id: string;
   day: string;
   operator: string;
@@ -36,9 +36,9 @@ const isException = (status: string): boolean => (EXCEPTIONS as readonly string[
 export const isFresh = (patch: Patch): boolean =>
   patch.message !== null && patch.decision !== null && !isException(statusOf(patch));
 
-/** What fresh messages add to the totals. Pure. */
-export function countFresh(patches: readonly Patch[], days: Pick<Days, 'nameOf'>): Counted[] {
-  const all = new Map<string, Counted>();
+/** What fresh messages add to the totals. Pure. Throws RangeError where a sum is too large to be exact. */
+function countFresh(patches: readonly Patch[], days: Pick<Days, 'nameOf'>): DayCount[] {
+  const all = new Map<string, DayCount>();
   for (const patch of patches) {
     const { user_id, id, message, decision } = patch;
     if (message === null || decision === null) throw new Error('not a fresh message');
@@ -55,7 +55,10 @@ export function countFresh(patches: readonly Patch[], days: Pick<Days, 'nameOf'>
     counted.price += price;
     counted.posted += decision.posted;
   }
-  return [...all.values()];
+  const counts = [...all.values()];
+  for (const { pages, price, posted } of counts)
+    if (![pages, price, posted].every(Number.isSafeInteger)) throw new RangeError('a sum that numbers do not hold');
+  return counts;
 }
 
 /** Fresh messages as the bytes of a COPY. Throws RangeError where a column cannot hold a value. */
@@ -76,15 +79,21 @@ function rowsOf(patches: readonly Patch[]): Buffer[] {
 const COPY = `COPY messages (${WHOLE.map(({ name }) => name).join(', ')}) FROM STDIN (FORMAT binary)`;
 
 /**
- * Copies fresh messages inside the caller's transaction.
+ * Copies fresh messages inside the caller's transaction. Answers what they add to the totals.
  * @param patches of which each is fresh, ordered by id; the partitions of their days exist
  * @throws NotCopied
  */
-export async function copyMessages(tx: Sql, patches: readonly Patch[]): Promise<void> {
-  if (patches.length === 0) return;
+export async function copyMessages(
+  tx: Sql,
+  patches: readonly Patch[],
+  days: Pick<Days, 'nameOf'>,
+): Promise<DayCount[]> {
+  if (patches.length === 0) return [];
   try {
+    const counts = countFresh(patches, days);
     const bytes = rowsOf(patches);
     await pipeline(Readable.from(bytes), await tx.unsafe(COPY).writable());
+    return counts;
   } catch (thrown) {
     if (thrown instanceof RangeError || (thrown as { code?: string }).code === '23505')
       throw new NotCopied('a row is there already, or does not fit', { cause: thrown });

@@ -13,7 +13,7 @@
  */
 import type { Sql } from '../shared/postgres.ts';
 import { kindOf, textArray } from './column-kinds.ts';
-import type { Counted } from './copy.ts';
+import type { DayCount } from './copy.ts';
 import type { Patch } from './fold.ts';
 import { argumentOf, type Column, DECIDED, QUEUED, SHAPES, type Shape } from './patch-columns.ts';
 import { EXCEPTIONS } from './schema.ts';
@@ -80,13 +80,20 @@ const argumentsBefore = (shape: number): number =>
 const ZONE_AT = argumentsBefore(SHAPES.length);
 const ZONE = `$${ZONE_AT}::text`;
 
-/** What rows that were copied (copy.ts) add to the totals: they are moved here, each row of them once, in one order of all. */
-const COPIED_COLUMNS = [
-  ...(['user_id', 'day', 'operator', 'type', 'status'] as const),
-  ...(['messages', 'pages', 'price', 'posted'] as const),
-] as const satisfies readonly (keyof Counted)[];
-const COPIED_TYPES = 'text date text message_type message_status bigint bigint bigint bigint'.split(' ');
-const COPIED = COPIED_TYPES.map((type, i) => `$${ZONE_AT + 1 + i}::text::${type}[]`).join(', ');
+/** What copied rows (copy.ts) add to the totals: it is moved here, so that a transaction moves its sums once and in one order. */
+const COPIED: Readonly<Record<keyof DayCount, string>> = {
+  user_id: 'text',
+  day: 'date',
+  operator: 'text',
+  type: 'message_type',
+  status: 'message_status',
+  messages: 'bigint',
+  pages: 'bigint',
+  price: 'bigint',
+  posted: 'bigint',
+};
+const COPIED_COLUMNS = Object.keys(COPIED) as (keyof DayCount)[];
+const COPIED_ARGUMENTS = COPIED_COLUMNS.map((name, i) => `$${ZONE_AT + 1 + i}::text::${COPIED[name]}[]`).join(', ');
 
 const EXCEPTIONAL = EXCEPTIONS.map((status) => `'${status}'`).join(', ');
 
@@ -112,7 +119,7 @@ moved AS (
     -1, CASE WHEN prev_type IS NOT NULL THEN -pages END, CASE WHEN prev_type IS NOT NULL THEN -price END, -prev_posted
   FROM written WHERE prev_status IS NOT NULL
   UNION ALL
-  SELECT * FROM unnest(${COPIED}) AS copied
+  SELECT * FROM unnest(${COPIED_ARGUMENTS}) AS copied
 )
 INSERT INTO daily_totals AS t (user_id, day, operator, type, status, messages, pages, price, posted)
 SELECT user_id, day, operator, coalesce(type::text, ''), status,
@@ -133,7 +140,7 @@ export async function upsertMessages(
   tx: Sql,
   patches: readonly Patch[],
   timeZone: string,
-  copied: readonly Counted[] = [],
+  copied: readonly DayCount[] = [],
 ): Promise<void> {
   if (patches.length === 0 && copied.length === 0) return;
   const args = SHAPES.flatMap(({ columns, takes }) => {

@@ -6,7 +6,7 @@
 import type { LedgerEvent, ReceiptEvent, StatusEvent } from '../shared/events.ts';
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
-import { copyMessages, countFresh, isFresh, NotCopied } from './copy.ts';
+import { copyMessages, isFresh, NotCopied } from './copy.ts';
 import type { Fact } from './events.ts';
 import { addMessage, addReceipt, addStatus, type Patch, patchOf } from './fold.ts';
 import type { Days } from './partitions.ts';
@@ -211,9 +211,9 @@ async function writeBatch(
     }
     const [fresh, rest]: [Patch[], Patch[]] = [[], []];
     for (const patch of inOrder(patches)) (copies && isFresh(patch) ? fresh : rest).push(patch);
-    await copyMessages(tx, fresh);
+    const copied = await copyMessages(tx, fresh, days);
     // Sent without waiting for each other's answers: they go to the server as one flight.
-    steps.push(upsertMessages(tx, rest, timeZone, countFresh(fresh, days)));
+    steps.push(upsertMessages(tx, rest, timeZone, copied));
     if (ledger.length > 0) steps.push(writeLedger(tx, ledger, timeZone));
     if (dead.length > 0) steps.push(writeDeadLetters(tx, dead));
     if (poison.length > 0) steps.push(writePoison(tx, poison));

@@ -138,6 +138,15 @@ describe('what is there already', () => {
     await expectCoherent(copying);
   });
 
+  test('sums that numbers do not hold are left to PostgreSQL', async () => {
+    const user_id = newAccount();
+    const prices = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER - 2];
+    await write(copying.writer, batchOf(prices.map((price) => messageEvent({ user_id, price }))));
+    const [sums] = await copying.sql`SELECT price::text, posted::text FROM daily_totals WHERE user_id = ${user_id}`;
+    const sum = String(prices.reduce((total, price) => total + BigInt(price), 0n));
+    expect({ ...sums }).toEqual({ price: sum, posted: sum });
+  });
+
   test('two writers that copy the same messages at one moment count each once', async () => {
     const user_id = newAccount();
     for (let round = 0; round < 20; round += 1) {
