@@ -18,14 +18,21 @@ import { EndsUnknown, startOffsets } from './start-offsets.ts';
 import { joinLateMatches, type Writer } from './write.ts';
 
 export const READ_TOPICS = [TOPICS.express, TOPICS.normal, TOPICS.bulk, TOPICS.status, TOPICS.ledger];
-const WRITE_MAX_RECORDS = 5_000;
+/**
+ * More than comes while one write is under way and GATHER_MS passes: with a write cut in two the partitions fall out of step, `queued` events
+ * and outcomes are read seconds apart, and each row is written twice.
+ */
+const WRITE_MAX_RECORDS = 20_000;
 /**
  * From the begin of one write to the next, at least: what comes meanwhile is gathered, and a message whose `queued` and
  * `sent` come together costs one row write instead of two. A record that comes after a quiet time waits for nothing.
  */
 const GATHER_MS = 500;
-/** A `queued` event is written this long after its acceptance at the latest, with its outcome or without. */
+const FETCH_WAIT_MS = 250;
+/** A `queued` event is written this long after its acceptance at the latest, with its outcome or without, where outcomes are read in time. */
 const PATIENCE_MS = 1_500;
+/** Outcomes that were produced this long ago are read in time: the rhythm of reading and writing takes as much. */
+const IN_TIME_MS = GATHER_MS + FETCH_WAIT_MS;
 const WAITING_MAX = 20_000;
 const RECLAIM_EVERY_MS = 5_000;
 
@@ -52,7 +59,12 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
     writing = now;
   };
   const patientWrite = createPatientWrite(writer, log, () => closing, onState);
-  const gathering = createGathering({ patienceMs: PATIENCE_MS, waitingMax: WAITING_MAX, now: writer.now });
+  const gathering = createGathering({
+    patienceMs: PATIENCE_MS,
+    inTimeMs: IN_TIME_MS,
+    waitingMax: WAITING_MAX,
+    now: writer.now,
+  });
   const write = coalesce<Arrived | null, undefined>(
     async (items) => {
       const due = gathering.take(
@@ -85,11 +97,11 @@ export async function startConsumer({ kafka, writer, metrics, log, onCrash }: De
     group: 'jsms-report',
     topics: READ_TOPICS,
     minBytes: 64 * 1024,
-    maxWaitMs: 250,
-    onBatch: async ({ topic, partition, records, done }) => {
+    maxWaitMs: FETCH_WAIT_MS,
+    onBatch: async ({ topic, partition, records, producedMs, done }) => {
       const nowMs = writer.now();
       const facts = records.map(({ offset, value }) => readFact({ topic, partition, offset }, value, nowMs));
-      await write({ topic, partition, facts, done });
+      await write({ topic, partition, facts, producedMs, done });
       // Waited after the write and not before it: what the next write takes is then read right before it.
       const gatherMs = nextWriteAt - performance.now();
       if (gatherMs > 0) await delay(gatherMs);

@@ -1,7 +1,8 @@
 /**
  * Which facts are written now, and which wait. A `queued` event waits a moment for the outcome of its message: one row write
- * then does for both. What waits is in this memory alone, and a crash loses none of it, for the offset of a partition never
- * passes a record that is not written.
+ * then does for both. Where outcomes are read late it waits for as much longer: written before its outcome was read, a row would be
+ * written twice, and be read later still. What waits is in this memory alone, and a crash loses none of it, for the offset of a
+ * partition never passes a record that is not written.
  *
  * Nothing here changes before `written` is called: a write that failed leaves what waited waiting, and its batches are read
  * again.
@@ -14,12 +15,17 @@ export type Arrived = {
   topic: string;
   partition: number;
   facts: readonly Fact[];
+  /** When the last of them was produced, epoch milliseconds. */
+  producedMs: number;
   /** The record at this offset needs no redelivery any more. */
   done(offset: number): void;
 };
 
 type Queued = Fact & { kind: 'message' };
+/** `untilMs`: by the monotonic clock, where outcomes are read in time. */
 type Waiting = { fact: Queued; done(offset: number): void; untilMs: number };
+/** By how much outcomes were read late, and when that was seen (monotonic). */
+type Late = { ms: number; seenAtMs: number };
 
 /** What one write takes. */
 export type Due = {
@@ -33,6 +39,8 @@ export type Due = {
 export type GatherOptions = {
   /** How long after its acceptance a `queued` event waits at most, and how long after it was read. */
   patienceMs: number;
+  /** Outcomes are in time when the newest that is read was produced no longer ago. */
+  inTimeMs: number;
   /** More than this many do not wait. */
   waitingMax: number;
   /** Epoch milliseconds. */
@@ -59,13 +67,30 @@ function decidedIn(arrived: readonly Arrived[]): Set<string> {
   return decided;
 }
 
+/** It waits for no more than this, however late outcomes are read. */
+const LATE_MAX_MS = 10_000;
+/** So long no newer outcome came: nothing is late any more, or nobody answers. */
+const LATE_FOR_MS = 3_000;
+
+/** By how much the newest outcome of these batches is read late; null where none has come. */
+function lateBy(arrived: readonly Arrived[], inTimeMs: number, nowMs: number): number | null {
+  let newestMs = Number.NEGATIVE_INFINITY;
+  for (const { facts, producedMs } of arrived)
+    if (facts.at(-1)?.kind === 'status') newestMs = Math.max(newestMs, producedMs);
+  if (newestMs === Number.NEGATIVE_INFINITY) return null;
+  return Math.min(LATE_MAX_MS, Math.max(0, nowMs - newestMs - inTimeMs));
+}
+
 export function createGathering({
   patienceMs,
+  inTimeMs,
   waitingMax,
   now,
   monotonic = () => performance.now(),
 }: GatherOptions): Gathering {
   let waiting: Waiting[] = [];
+  let late: Late = { ms: 0, seenAtMs: 0 };
+  const lateMs = (of: Late, atMs: number): number => (atMs - of.seenAtMs < LATE_FOR_MS ? of.ms : 0);
   /** Behind the last record of each partition that was taken. */
   const ends = new Map<string, number>();
 
@@ -74,10 +99,13 @@ export function createGathering({
     const atMs = monotonic();
     const hurry = everything || waiting.length > waitingMax;
     const decided = decidedIn(arrived);
+    const seenMs = lateBy(arrived, inTimeMs, nowMs);
+    const lateNow: Late = seenMs === null ? late : { ms: seenMs, seenAtMs: atMs };
+    const longerMs = lateMs(lateNow, atMs);
     const due: { fact: Fact; done(offset: number): void }[] = [];
     const staying: Waiting[] = [];
     for (const one of waiting) {
-      (hurry || one.untilMs <= atMs || decided.has(one.fact.event.id) ? due : staying).push(one);
+      (hurry || one.untilMs + longerMs <= atMs || decided.has(one.fact.event.id) ? due : staying).push(one);
     }
     const newEnds = new Map<string, Reached>();
     for (const { topic, partition, facts, done } of arrived) {
@@ -85,7 +113,7 @@ export function createGathering({
         const patient = fact.kind === 'message' && !hurry && !decided.has(fact.event.id);
         // By the clock of whoever accepted it; should that be wrong, what was read this moment waits its time and no longer.
         const leftMs = patient ? Math.min(patienceMs, fact.event.accepted_at + patienceMs - nowMs) : 0;
-        if (leftMs > 0) staying.push({ fact: fact as Queued, done, untilMs: atMs + leftMs });
+        if (patient && leftMs + longerMs > 0) staying.push({ fact: fact as Queued, done, untilMs: atMs + leftMs });
         else due.push({ fact, done });
       }
       const last = facts.at(-1);
@@ -96,6 +124,7 @@ export function createGathering({
       reached: reachedBy(due, staying, newEnds),
       written: () => {
         waiting = staying;
+        late = lateNow;
         for (const [key, { next }] of newEnds) ends.set(key, next);
         for (const { fact, done } of due) done(fact.offset);
       },
@@ -127,7 +156,8 @@ export function createGathering({
     dueInMs: () => {
       if (waiting.length === 0) return null;
       const first = waiting.reduce((least, { untilMs }) => Math.min(least, untilMs), Number.POSITIVE_INFINITY);
-      return Math.max(0, first - monotonic());
+      const atMs = monotonic();
+      return Math.max(0, first + lateMs(late, atMs) - atMs);
     },
     assigned: () => ends.clear(),
   };

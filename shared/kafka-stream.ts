@@ -17,6 +17,8 @@ export type RecordBatch = {
   topic: string;
   partition: number;
   records: InRecord[];
+  /** When the last of them was produced, epoch milliseconds by its producer's clock. */
+  producedMs: number;
   /** The record at this offset needs no redelivery any more. */
   done(offset: number): void;
 };
@@ -95,7 +97,8 @@ function createEachBatch({ onBatch }: StreamOptions, commits: Commits, pauses: P
     const mark = commits.markOf(topic, partition);
     const records = batch.messages.map(({ offset, value }) => ({ offset: Number(offset), value }));
     for (const { offset } of records) openOffset(mark, offset);
-    const handled = onBatch({ topic, partition, records, done: (offset) => doneOffset(mark, offset) });
+    const done = (offset: number): void => doneOffset(mark, offset);
+    const handled = onBatch({ topic, partition, records, producedMs: Number(last.timestamp), done });
     if (handled) await beating(heartbeat, handled);
     // Joined anew meanwhile: the position is the new one's own.
     if (commits.markOf(topic, partition) === mark) resolveOffset(last.offset);

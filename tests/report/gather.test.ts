@@ -5,6 +5,7 @@ import { type Arrived, createGathering } from '../../report/gather.ts';
 import { newId } from '../../shared/id.ts';
 
 const PATIENCE_MS = 1_000;
+const IN_TIME_MS = 500;
 const LANE = 'sms-normal';
 const STATUS = 'sms-status';
 
@@ -14,14 +15,16 @@ function world(waitingMax = 100) {
   const doneOffsets: string[] = [];
   const gathering = createGathering({
     patienceMs: PATIENCE_MS,
+    inTimeMs: IN_TIME_MS,
     waitingMax,
     now: () => atMs,
     monotonic: () => atMs,
   });
-  const arrived = (topic: string, partition: number, facts: Fact[]): Arrived => ({
+  const arrived = (topic: string, partition: number, facts: Fact[], agoMs = 0): Arrived => ({
     topic,
     partition,
     facts,
+    producedMs: atMs - agoMs,
     done: (offset) => doneOffsets.push(`${topic}/${partition}@${offset}`),
   });
   const queued = (offset: number, id = newId(), acceptedMs = atMs, partition = 0) =>
@@ -70,6 +73,42 @@ describe('gathering', () => {
     const due = gathering.take([arrived(LANE, 0, facts)], false);
     expect(offsetsOf(due.facts)).toEqual([`${LANE}@1`]);
     due.written();
+    expect(gathering.dueInMs()).toBe(PATIENCE_MS);
+  });
+
+  test('while outcomes are read late, what has none waits for as much longer, and so does what waits already', () => {
+    const { gathering, arrived, queued, decided, pass, now } = world();
+    gathering.take([arrived(LANE, 0, [queued(1)])], false).written();
+    pass(PATIENCE_MS - 1);
+    const newest = [arrived(STATUS, 0, [decided(1, newId())], 9_000), arrived(STATUS, 1, [decided(1, newId())], 2_500)];
+    const late = 2_500 - IN_TIME_MS;
+    gathering.take([...newest, arrived(LANE, 0, [queued(2, newId(), now() - PATIENCE_MS)])], false).written();
+    expect(gathering.dueInMs()).toBe(late);
+    pass(late - 1);
+    expect(gathering.take([], false).facts).toEqual([]);
+    pass(1);
+    expect(offsetsOf(gathering.take([], false).facts)).toEqual([`${LANE}@2`]);
+    pass(1);
+    expect(offsetsOf(gathering.take([], false).facts)).toEqual([`${LANE}@1`, `${LANE}@2`]);
+  });
+
+  test('outcomes that are read in time again, or have not come for three seconds, keep nothing waiting', () => {
+    for (const end of ['in time', 'none'] as const) {
+      const { gathering, arrived, queued, decided, pass } = world();
+      gathering
+        .take([arrived(LANE, 0, [queued(1)]), arrived(STATUS, 0, [decided(1, newId())], 60_000)], false)
+        .written();
+      expect(gathering.dueInMs()).toBe(PATIENCE_MS + 10_000);
+      pass(end === 'in time' ? PATIENCE_MS : 3_000);
+      const again = end === 'in time' ? [arrived(STATUS, 0, [decided(2, newId())], IN_TIME_MS)] : [];
+      expect(offsetsOf(gathering.take(again, false).facts)).toContain(`${LANE}@1`);
+    }
+  });
+
+  test('what a failed write had seen of outcomes is not kept', () => {
+    const { gathering, arrived, queued, decided } = world();
+    gathering.take([arrived(LANE, 0, [queued(1)])], false).written();
+    gathering.take([arrived(STATUS, 0, [decided(1, newId())], 5_000)], false);
     expect(gathering.dueInMs()).toBe(PATIENCE_MS);
   });
 

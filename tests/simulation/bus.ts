@@ -137,7 +137,8 @@ export function createBus(weather: Weather, onTaken: (topic: string, value: stri
       doneOffset(mark, offset);
       if (member.marks.get(key) === mark) commitSoon(group, member);
     };
-    const handled = onBatch({ topic: key.slice(0, cut), partition: Number(key.slice(cut + 1)), records, done });
+    const [topic, partition] = [key.slice(0, cut), Number(key.slice(cut + 1))];
+    const handled = onBatch({ topic, partition, records, producedMs: worldNow(), done });
     const go = (): void => {
       if (generation !== group.generation) return;
       member.busy.delete(key);
