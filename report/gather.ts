@@ -156,8 +156,9 @@ export function createGathering({
     dueInMs: () => {
       if (waiting.length === 0) return null;
       const first = waiting.reduce((least, { untilMs }) => Math.min(least, untilMs), Number.POSITIVE_INFINITY);
-      const atMs = monotonic();
-      return Math.max(0, first + lateMs(late, atMs) - atMs);
+      // What is late now is forgotten at an instant that is known.
+      const dueMs = Math.min(first + late.ms, Math.max(first, late.seenAtMs + LATE_FOR_MS));
+      return Math.max(0, dueMs - monotonic());
     },
     assigned: () => ends.clear(),
   };
