@@ -1,9 +1,7 @@
 /** The load generator as the bench holds it: a process that stays warm from run to run, and whose CPU is known by its pid. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { Stopped } from '../local/wait.ts';
+import { startChild } from './child.ts';
 import type { LoadPlan, LoadResult } from './load/plan.ts';
 
 export type LoadProcess = {
@@ -18,25 +16,18 @@ export type LoadProcess = {
 type Reply = { result: LoadResult } | { error: string };
 
 export function startLoad(signal: AbortSignal): LoadProcess {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'load', 'main.ts')], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    // A session of its own: Ctrl-C is the bench's alone.
-    detached: true,
-  });
-  const exited = once(child, 'exit');
-  exited.catch(() => undefined);
   let waiting: { resolve: (reply: Reply) => void; reject: (reason: Error) => void } | null = null;
   const fail = (reason: Error): void => {
     waiting?.reject(reason);
     waiting = null;
   };
-  child.stdin.on('error', () => undefined);
-  child.once('exit', () => fail(new Error('the load generator has ended by itself')));
-  child.once('error', (cause) => fail(new Error(`the load generator cannot be started: ${cause.message}`)));
-  createInterface({ input: child.stdout }).on('line', (line) => {
+  const started = startChild(join('load', 'main.ts'), (line) => {
     waiting?.resolve(JSON.parse(line) as Reply);
     waiting = null;
   });
+  const child = started.process;
+  child.once('exit', () => fail(new Error('the load generator has ended by itself')));
+  child.once('error', (cause) => fail(new Error(`the load generator cannot be started: ${cause.message}`)));
   const onAbort = (): void => fail(new Stopped());
   signal.addEventListener('abort', onAbort, { once: true });
 
@@ -55,9 +46,7 @@ export function startLoad(signal: AbortSignal): LoadProcess {
     halt: () => void child.stdin.write('stop\n'),
     close: async () => {
       signal.removeEventListener('abort', onAbort);
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.stdin.end();
-      await exited;
+      await started.close();
     },
   };
 }

@@ -3,10 +3,7 @@
  * shares the host's cache and memory makes each miss of a core's own caches dearer, and most of what a message costs is such misses.
  * Nothing in /proc tells; the probe's process does.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { startChild } from './child.ts';
 
 /** What the probe has told since its start: how often, and the sum, nanoseconds a read. */
 export type Reads = { count: number; totalNs: number };
@@ -23,25 +20,10 @@ export const latencyNs = (before: Reads, after: Reads): number =>
 
 /** Starts the probe's process. A probe that ends is no failure: there is no latency to tell then. */
 export function startMemoryProbe(): MemoryProbe {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'memory-probe.ts')], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    detached: true,
-  });
-  const exited = once(child, 'exit');
-  exited.catch(() => undefined);
   const reads: Reads = { count: 0, totalNs: 0 };
-  createInterface({ input: child.stdout }).on('line', (line) => {
+  const child = startChild('memory-probe.ts', (line) => {
     reads.count += 1;
     reads.totalNs += Number(line);
   });
-  child.stdin.on('error', () => undefined);
-  return {
-    pid: child.pid ?? 0,
-    read: () => ({ ...reads }),
-    close: async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.stdin.end();
-      await exited;
-    },
-  };
+  return { pid: child.process.pid ?? 0, read: () => ({ ...reads }), close: child.close };
 }

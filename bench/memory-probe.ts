@@ -29,8 +29,6 @@ function follow(places: Int32Array, from: number): number {
   return at;
 }
 
-// A Ctrl-C reaches the whole terminal; the bench decides when this process ends, by closing its input.
-for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.stdin.on('end', () => process.exit(0)).resume();
 
 const places = chain();

@@ -32,7 +32,7 @@ const label = (type: string): Kind => ({
   field: (rows) => rows.text,
 });
 
-export const KINDS = {
+const KINDS = {
   uuid: { argument: 'uuid', element: (value: string) => value, field: (rows) => rows.uuid },
   text: { argument: 'text', element: quote, field: (rows) => rows.text },
   smallint: number('smallint', (rows) => rows.int16),

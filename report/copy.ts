@@ -5,6 +5,7 @@
  */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { MessageEvent, StatusEvent } from '../shared/events.ts';
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
 import { createBinaryRows } from './binary-rows.ts';
@@ -12,7 +13,7 @@ import { kindOf } from './column-kinds.ts';
 import type { Patch } from './fold.ts';
 import type { Days } from './partitions.ts';
 import { operatorOf, statusOf, WHOLE } from './patch-columns.ts';
-import { EXCEPTIONS } from './schema.ts';
+import { isException } from './schema.ts';
 
 /** A row is there already, or a value does not fit: nothing of the transaction counts, and the upsert says what is right. */
 export class NotCopied extends Error {}
@@ -30,18 +31,16 @@ export type DayCount = {
   posted: number;
 };
 
-const isException = (status: string): boolean => (EXCEPTIONS as readonly string[]).includes(status);
-
-/** Whether a message is most probably new, and needs nothing but its row: what is an exception has one more. */
-export const isFresh = (patch: Patch): boolean =>
+/** A message that is most probably new, and needs nothing but its row: what is an exception has one more. */
+export type Fresh = Patch & { message: MessageEvent; decision: StatusEvent };
+export const isFresh = (patch: Patch): patch is Fresh =>
   patch.message !== null && patch.decision !== null && !isException(statusOf(patch));
 
 /** What fresh messages add to the totals. Pure. Throws RangeError where a sum is too large to be exact. */
-function countFresh(patches: readonly Patch[], days: Pick<Days, 'nameOf'>): DayCount[] {
+function countFresh(patches: readonly Fresh[], days: Pick<Days, 'nameOf'>): DayCount[] {
   const all = new Map<string, DayCount>();
   for (const patch of patches) {
     const { user_id, id, message, decision } = patch;
-    if (message === null || decision === null) throw new Error('not a fresh message');
     const { type, pages, price } = message;
     const [day, operator, status] = [days.nameOf(idTimeMs(id)), operatorOf(patch), statusOf(patch)];
     const key = `${user_id}\n${day}\n${operator}\n${type}\n${status}`;
@@ -62,7 +61,7 @@ function countFresh(patches: readonly Patch[], days: Pick<Days, 'nameOf'>): DayC
 }
 
 /** Fresh messages as the bytes of a COPY. Throws RangeError where a column cannot hold a value. */
-function rowsOf(patches: readonly Patch[]): Buffer[] {
+function rowsOf(patches: readonly Fresh[]): Buffer[] {
   const rows = createBinaryRows();
   const fields = WHOLE.map(({ kind, read }) => ({ read, write: kindOf(kind).field(rows) }));
   for (const patch of patches) {
@@ -80,12 +79,12 @@ const COPY = `COPY messages (${WHOLE.map(({ name }) => name).join(', ')}) FROM S
 
 /**
  * Copies fresh messages inside the caller's transaction. Answers what they add to the totals.
- * @param patches of which each is fresh, ordered by id; the partitions of their days exist
+ * @param patches ordered by id; the partitions of their days exist
  * @throws NotCopied
  */
 export async function copyMessages(
   tx: Sql,
-  patches: readonly Patch[],
+  patches: readonly Fresh[],
   days: Pick<Days, 'nameOf'>,
 ): Promise<DayCount[]> {
   if (patches.length === 0) return [];

@@ -24,8 +24,8 @@ export type Arrived = {
 type Queued = Fact & { kind: 'message' };
 /** `untilMs`: by the monotonic clock, where outcomes are read in time. */
 type Waiting = { fact: Queued; done(offset: number): void; untilMs: number };
-/** By how much outcomes were read late, and when that was seen (monotonic). */
-type Late = { ms: number; seenAtMs: number };
+/** By how much outcomes are read late, and until when that is so (monotonic). */
+type Late = { ms: number; untilMs: number };
 
 /** What one write takes. */
 export type Due = {
@@ -89,8 +89,7 @@ export function createGathering({
   monotonic = () => performance.now(),
 }: GatherOptions): Gathering {
   let waiting: Waiting[] = [];
-  let late: Late = { ms: 0, seenAtMs: 0 };
-  const lateMs = (of: Late, atMs: number): number => (atMs - of.seenAtMs < LATE_FOR_MS ? of.ms : 0);
+  let late: Late = { ms: 0, untilMs: 0 };
   /** Behind the last record of each partition that was taken. */
   const ends = new Map<string, number>();
 
@@ -100,8 +99,8 @@ export function createGathering({
     const hurry = everything || waiting.length > waitingMax;
     const decided = decidedIn(arrived);
     const seenMs = lateBy(arrived, inTimeMs, nowMs);
-    const lateNow: Late = seenMs === null ? late : { ms: seenMs, seenAtMs: atMs };
-    const longerMs = lateMs(lateNow, atMs);
+    const lateNow: Late = seenMs === null ? late : { ms: seenMs, untilMs: atMs + LATE_FOR_MS };
+    const longerMs = atMs < lateNow.untilMs ? lateNow.ms : 0;
     const due: { fact: Fact; done(offset: number): void }[] = [];
     const staying: Waiting[] = [];
     for (const one of waiting) {
@@ -157,7 +156,7 @@ export function createGathering({
       if (waiting.length === 0) return null;
       const first = waiting.reduce((least, { untilMs }) => Math.min(least, untilMs), Number.POSITIVE_INFINITY);
       // What is late now is forgotten at an instant that is known.
-      const dueMs = Math.min(first + late.ms, Math.max(first, late.seenAtMs + LATE_FOR_MS));
+      const dueMs = Math.min(first + late.ms, Math.max(first, late.untilMs));
       return Math.max(0, dueMs - monotonic());
     },
     assigned: () => ends.clear(),

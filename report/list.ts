@@ -7,10 +7,8 @@ import { dayOf, dayStartMs } from './calendar.ts';
 import { conditionsOf, type Filter, STATUSES, wholeDays } from './filter.ts';
 import { type ItemRow, itemColumns, itemOf } from './item.ts';
 import { droppedBefore, firstId } from './partitions.ts';
-import { EXCEPTIONS, exceptions, messages } from './schema.ts';
+import { exceptions, isException, messages } from './schema.ts';
 import { atOneInstant, decodeIdCursor, idCursor, type Store } from './store.ts';
-
-const isException = (status: string | undefined): boolean => EXCEPTIONS.includes(status as (typeof EXCEPTIONS)[number]);
 
 /** Few messages have what it asks for, and an index of their own finds them. */
 const isNarrow = ({ phone, batch, client_ref }: Filter): boolean =>

@@ -11,8 +11,10 @@ import { expectedParts, historyJson, lastAt, type Patch, receiptsJson, shownStat
 export type Column = { name: string; kind: KindName; read: (patch: Patch) => Cell };
 
 /** What a patch shows: the decision and, once sent, what its receipts say. */
-export const statusOf = (p: Patch) =>
-  shownStatus(p.decision?.status ?? 'queued', p.receipts?.values() ?? [], expectedParts(p));
+export function statusOf(p: Patch) {
+  const decided = p.decision?.status ?? 'queued';
+  return p.receipts === null ? decided : shownStatus(decided, p.receipts.values(), expectedParts(p));
+}
 
 /** The operator that carried it last, or else that its number belongs to; '' while neither is known. */
 export const operatorOf = (p: Patch): string => p.decision?.operator || p.message?.operator || '';

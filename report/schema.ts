@@ -112,6 +112,8 @@ export const messages = pgTable(
 
 /** The statuses that few messages have for long, or end in: each such message has a row in `exceptions`. */
 export const EXCEPTIONS = ['retrying', 'unknown', 'failed', 'undelivered'] as const;
+export const isException = (status: string | undefined): boolean =>
+  EXCEPTIONS.includes(status as (typeof EXCEPTIONS)[number]);
 
 /**
  * The messages whose status is an exception, for whoever looks for these among millions that were sent. A table beside and no

@@ -6,7 +6,7 @@
 import type { LedgerEvent, ReceiptEvent, StatusEvent } from '../shared/events.ts';
 import { idTimeMs } from '../shared/id.ts';
 import type { Sql } from '../shared/postgres.ts';
-import { copyMessages, isFresh, NotCopied } from './copy.ts';
+import { copyMessages, type Fresh, isFresh, NotCopied } from './copy.ts';
 import type { Fact } from './events.ts';
 import { addMessage, addReceipt, addStatus, type Patch, patchOf } from './fold.ts';
 import type { Days } from './partitions.ts';
@@ -209,8 +209,12 @@ async function writeBatch(
       joinReceipts(patches, found.matches);
       outcome = found;
     }
-    const [fresh, rest]: [Patch[], Patch[]] = [[], []];
-    for (const patch of inOrder(patches)) (copies && isFresh(patch) ? fresh : rest).push(patch);
+    const fresh: Fresh[] = [];
+    const rest: Patch[] = [];
+    for (const patch of inOrder(patches)) {
+      if (copies && isFresh(patch)) fresh.push(patch);
+      else rest.push(patch);
+    }
     const copied = await copyMessages(tx, fresh, days);
     // Sent without waiting for each other's answers: they go to the server as one flight.
     steps.push(upsertMessages(tx, rest, timeZone, copied));

@@ -1,4 +1,5 @@
 /** A database of a test file's own, and events as the other services publish them. */
+import { expect } from 'bun:test';
 import { randomBytes } from 'node:crypto';
 import type { Fact } from '../../report/events.ts';
 import { migrate } from '../../report/migrate.ts';
@@ -161,4 +162,12 @@ export async function sumsOf(sql: Sql): Promise<{ kept: Sums; counted: Sums }> {
       [...rows].sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ key, ...sums }) => [key, { ...sums }]),
     );
   return { kept: keyed(kept), counted: keyed(counted) };
+}
+
+/** What is kept beside the rows is what the rows say. */
+export async function expectCoherent(sql: Sql): Promise<void> {
+  const { kept, counted } = await sumsOf(sql);
+  expect(kept).toEqual(counted);
+  const exceptions = await exceptionsOf(sql);
+  expect(exceptions.kept).toEqual(exceptions.counted);
 }

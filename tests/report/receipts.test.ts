@@ -8,13 +8,12 @@ import { newId } from '../../shared/id.ts';
 import { createMetrics } from '../../shared/metrics.ts';
 import {
   createDatabase,
-  exceptionsOf,
+  expectCoherent,
   factsOf,
   messageEvent,
   newAccount,
   receiptEvent,
   statusEvent,
-  sumsOf,
   type TestDatabase,
   writeFacts,
 } from './fixture.ts';
@@ -28,10 +27,7 @@ afterAll(() => db.close());
 const write = (...facts: Fact[]): Promise<Written> => writeFacts(db.writer, facts);
 
 async function statusOf(id: string): Promise<string> {
-  const { kept, counted } = await sumsOf(db.sql);
-  expect(kept).toEqual(counted);
-  const exceptions = await exceptionsOf(db.sql);
-  expect(exceptions.kept).toEqual(exceptions.counted);
+  await expectCoherent(db.sql);
   return (await readMessage(db.store, id)).status;
 }
 async function waiting(): Promise<number> {
