@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import protobuf from 'protobufjs';
+import { DirectWriter } from './direct-writer.ts';
 
 export const PROTO_FILE = join(import.meta.dirname, '..', 'proto', 'billing.proto');
 export const SERVICE = 'jsms.billing.v1.Billing';
@@ -46,10 +47,13 @@ function setDefaults(type: protobuf.Type): void {
   }
 }
 
+const writer = new DirectWriter();
 const write =
   (type: protobuf.Type) =>
-  (message: object): Buffer =>
-    type.encode(message).finish() as Buffer;
+  (message: object): Buffer => {
+    type.encode(message, writer.begin());
+    return writer.finish();
+  };
 const read =
   (type: protobuf.Type) =>
   (bytes: Buffer): object =>

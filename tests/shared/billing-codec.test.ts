@@ -3,6 +3,7 @@ import { expect, test } from 'bun:test';
 import { loadSync, type MethodDefinition } from '@grpc/proto-loader';
 import fc from 'fast-check';
 import { billingCodecs, PROTO_FILE, SERVICE } from '../../shared/billing-codec.ts';
+import { DirectWriter } from '../../shared/direct-writer.ts';
 
 const codecs = billingCodecs();
 const theirs = loadSync(PROTO_FILE, { keepCase: true, longs: Number, enums: Number, defaults: true, arrays: true });
@@ -91,6 +92,42 @@ test.each(Object.keys(MESSAGES))('%s: what we write proto-loader reads, and the 
     }),
     { numRuns: 200 },
   );
+});
+
+test('texts and messages of every length are written as protobufjs writes them, whatever was written before', () => {
+  const hold = codecs.get('Hold') as NonNullable<ReturnType<typeof codecs.get>>;
+  const group = { idempotency_key: '', body_hash: '', batch_id: '', refused: '' };
+  const requestOf = (text: string) => ({
+    groups: [
+      {
+        ...group,
+        user_id: text,
+        items: [{ message_id: 'i', price: 128, valid_until: 2 ** 53 - 1, event: Buffer.from(text), answer: text }],
+      },
+    ],
+    produced: [],
+  });
+  // About a length's second and third byte, and past the buffer that there is at first.
+  for (const length of [0, 1, 41, 42, 43, 126, 127, 128, 129, 16_383, 16_384, 40_000, 400_000, 2_000_000, 5])
+    for (const letter of ['a', 'ک', '😀']) {
+      const request = requestOf(letter.repeat(Math.ceil(length / letter.length)));
+      expect(methods.Hold?.requestDeserialize(hold.requestSerialize(request))).toEqual(request);
+    }
+});
+
+test('what the other end would refuse is not sent, and spoils no message after it', () => {
+  const balance = codecs.get('GetBalance') as NonNullable<ReturnType<typeof codecs.get>>;
+  const amounts = { held: 0, posted: 0, topped_up: 0, open_holds: 0 };
+  for (const available of [-1, 2 ** 53, 0.5, Number.NaN])
+    expect(() => balance.responseSerialize({ ...amounts, available })).toThrow();
+  expect(balanceOf(balance.responseSerialize({ ...amounts, available: 7 })).available).toBe(7);
+});
+
+test('a type that the contract does not have is refused, not left out', () => {
+  const writer = new DirectWriter().begin();
+  for (const write of [() => writer.double(1), () => writer.fixed32(1), () => writer.uint64(1), () => writer.float(1)])
+    expect(write).toThrow();
+  expect(() => writer.int32(-1)).toThrow();
 });
 
 /** One field of wire type 0 (varint), by its number. */
