@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test';
+import { Type } from '@sinclair/typebox';
+import { jsonBody } from '../../shared/body.ts';
 import { AppError } from '../../shared/error.ts';
 import { createDoor } from '../../shared/http.ts';
 import { createLog, type LogLevel } from '../../shared/log.ts';
@@ -62,4 +64,29 @@ test('at debug each refusal is in the log with its code', async () => {
     refused('fields', 'invalid_request'),
     FAULT,
   ]);
+});
+
+test('a body of a known length is never made a stream', async () => {
+  const door = createDoor({
+    service: 'test',
+    title: 'test',
+    description: 'test',
+    log: createLog('test', 'error', () => undefined),
+    metrics: createMetrics('test'),
+    health: () => ({ ready: true, checks: {} }),
+  }).post('/take', ({ body }) => ({ took: body.text.length }), {
+    ...jsonBody,
+    body: Type.Object({ text: Type.String() }),
+  });
+  const text = JSON.stringify({ text: 'hello' });
+  const request = new Request('http://localhost/take', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'content-length': String(text.length) },
+    body: text,
+  });
+  let asked = 0;
+  Object.defineProperty(request, 'body', { get: () => void asked++ });
+  const response = await door.handle(request);
+  expect(await response.json()).toEqual({ took: 5 });
+  expect(asked).toBe(0);
 });
