@@ -1,12 +1,12 @@
 /** One program that runs for us: started in a session of its own, written down in a pid file, ended by its pid. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { identityOf, isSame } from '../identity.ts';
 import { endRecord, type PidRecord, writePidFile } from '../pid-file.ts';
 import { isListening } from '../ports.ts';
 import { poll } from '../wait.ts';
+import { asBatch, giveWay } from './scheduling.ts';
 
 /** A server that was started here. After `restart` its pid is another one, its address is the same. */
 export type LocalServer = {
@@ -79,18 +79,6 @@ export function prepareLog(dir: string, name: string): string {
   return logFile;
 }
 
-const NICENESS = 5;
-
-/** Linux weighs sessions where it groups by them, and processes within one or where it does not. */
-function giveWay(pid: number): void {
-  try {
-    setPriority(pid, NICENESS);
-    writeFileSync(`/proc/${pid}/autogroup`, String(NICENESS));
-  } catch {
-    // It runs as all others do.
-  }
-}
-
 type Child = ChildProcess & { pid: number };
 const isStarted = (child: ChildProcess): child is Child => child.pid !== undefined;
 
@@ -102,7 +90,8 @@ function endingOf({ exitCode, signalCode }: ChildProcess): string | null {
 function spawnDetached(launch: Launch, logFile: string): Promise<Child> {
   const log = openSync(logFile, 'a');
   try {
-    const child = spawn(launch.command, launch.args, {
+    const { command, args } = asBatch(launch.command, launch.args);
+    const child = spawn(command, args, {
       cwd: launch.cwd,
       env: launch.env ?? process.env,
       // A session of its own: Ctrl-C at the terminal reaches the command alone, which then ends everything in order.
