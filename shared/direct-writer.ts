@@ -10,6 +10,7 @@ const KEPT_BYTES_MAX = 1024 * 1024;
 /** A text of so many characters, of three bytes each at most, has a length of one byte. */
 const SHORT_TEXT = 42;
 const VARINT_BYTES_MAX = 10;
+const UINT32_MAX = 0xffff_ffff;
 
 /** How many bytes a varint takes. */
 function varintBytes(value: number): number {
@@ -47,21 +48,14 @@ export class DirectWriter extends protobuf.Writer {
 
   #varint(value: number): void {
     let rest = value;
-    while (rest >= 0x80) {
-      this.#bytes[this.#at++] = (rest % 0x80) | 0x80;
-      rest = Math.floor(rest / 0x80);
-    }
+    for (; rest > UINT32_MAX; rest = Math.floor(rest / 0x80)) this.#bytes[this.#at++] = (rest % 0x80) | 0x80;
+    for (; rest >= 0x80; rest >>>= 7) this.#bytes[this.#at++] = (rest & 0x7f) | 0x80;
     this.#bytes[this.#at++] = rest;
   }
 
   override uint32(value: number): this {
     this.#room(VARINT_BYTES_MAX);
-    let rest = value >>> 0;
-    while (rest >= 0x80) {
-      this.#bytes[this.#at++] = (rest & 0x7f) | 0x80;
-      rest >>>= 7;
-    }
-    this.#bytes[this.#at++] = rest;
+    this.#varint(value >>> 0);
     return this;
   }
 

@@ -19,7 +19,10 @@ export function asBatch(command: string, args: readonly string[]): { command: st
 
 const NICENESS = 5;
 
-/** Less than its part for a process, where there is too little for all. Linux weighs sessions where it groups by them, and processes within one or where it does not. */
+/**
+ * Less than its part for a process, where there is too little for all. Linux weighs sessions where it groups by them, and processes
+ * within one or where it does not.
+ */
 export function giveWay(pid: number): void {
   try {
     setPriority(pid, NICENESS);
