@@ -6,12 +6,10 @@
  */
 import { join } from 'node:path';
 import protobuf from 'protobufjs';
-import { DirectWriter } from './direct-writer.ts';
+import { DirectWriter, VARINT_BYTES_MAX } from './direct-writer.ts';
 
 export const PROTO_FILE = join(import.meta.dirname, '..', 'proto', 'billing.proto');
 export const SERVICE = 'jsms.billing.v1.Billing';
-
-const VARINT_BYTES_MAX = 10;
 
 /** Reads an int64 as a number. Throws for one that is negative or past the safe integers: nobody of ours sends any. */
 function readInt64(this: protobuf.Reader): number {

@@ -1,6 +1,6 @@
 /**
  * A writer for protobufjs' encoders that puts each field down at once. protobufjs' own notes what is to be written, an object or two a
- * field, and does it at the end, when it knows how long each nested message is: of a call of 128 holds that was more than all else.
+ * field, and does it at the end, when it knows how long each nested message is: of writing 128 holds and reading their answer that was a third.
  */
 import protobuf from 'protobufjs';
 
@@ -9,7 +9,8 @@ const FIRST_BYTES = 64 * 1024;
 const KEPT_BYTES_MAX = 1024 * 1024;
 /** A text of so many characters, of three bytes each at most, has a length of one byte. */
 const SHORT_TEXT = 42;
-const VARINT_BYTES_MAX = 10;
+/** No varint is longer (Protocol Buffers, "Encoding"). */
+export const VARINT_BYTES_MAX = 10;
 const UINT32_MAX = 0xffff_ffff;
 
 /** How many bytes a varint takes. */

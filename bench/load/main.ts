@@ -4,8 +4,6 @@ import type { LoadPlan } from './plan.ts';
 import { shoot } from './shoot.ts';
 
 let stop = false;
-// A Ctrl-C reaches the whole terminal; the bench decides when this process ends, by closing its input.
-for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
 const lines = createInterface({ input: process.stdin });
 lines.on('close', () => process.exit(0));

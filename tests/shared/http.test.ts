@@ -14,17 +14,20 @@ const REFUSALS = {
   fault: new TypeError('a fault of ours'),
 };
 
-/** What a door of this level has in its log after one request of each kind. */
-async function linesAt(level: LogLevel): Promise<Record<string, unknown>[]> {
-  const lines: Record<string, unknown>[] = [];
-  const door = createDoor({
+const doorAt = (level: LogLevel, write: (line: string) => void) =>
+  createDoor({
     service: 'test',
     title: 'test',
     description: 'test',
-    log: createLog('test', level, (line) => void lines.push(JSON.parse(line))),
+    log: createLog('test', level, write),
     metrics: createMetrics('test'),
     health: () => ({ ready: true, checks: {} }),
-  }).get('/:what', ({ params }) => {
+  });
+
+/** What a door of this level has in its log after one request of each kind. */
+async function linesAt(level: LogLevel): Promise<Record<string, unknown>[]> {
+  const lines: Record<string, unknown>[] = [];
+  const door = doorAt(level, (line) => void lines.push(JSON.parse(line))).get('/:what', ({ params }) => {
     throw REFUSALS[params.what as keyof typeof REFUSALS];
   });
   for (const what of Object.keys(REFUSALS))
@@ -67,14 +70,7 @@ test('at debug each refusal is in the log with its code', async () => {
 });
 
 test('a body of a known length is never made a stream', async () => {
-  const door = createDoor({
-    service: 'test',
-    title: 'test',
-    description: 'test',
-    log: createLog('test', 'error', () => undefined),
-    metrics: createMetrics('test'),
-    health: () => ({ ready: true, checks: {} }),
-  }).post('/take', ({ body }) => ({ took: body.text.length }), {
+  const door = doorAt('error', () => undefined).post('/take', ({ body }) => ({ took: body.text.length }), {
     ...jsonBody,
     body: Type.Object({ text: Type.String() }),
   });
