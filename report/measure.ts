@@ -12,13 +12,13 @@ export function reportMetrics(metrics: Metrics) {
     'write_batch_records',
     'records in one write',
     [],
-    [1, 5, 10, 50, 100, 500, 1_000, 2_500, 5_000],
+    [1, 5, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000, 20_000],
   );
   const receipts = metrics.counter(
     'receipts_total',
-    'delivery receipts: matched, early (no message yet), waited (an early one that found its message), doubled, ' +
+    'delivery receipts by operator: matched, early (no message yet), waited (an early one that found its message), doubled, ' +
       'after_refund (history alone), unmatched (given up), settled_unknown (it proved that an unknown had arrived)',
-    ['outcome'],
+    ['operator', 'outcome'],
   );
   const waiting = metrics.gauge(
     'receipts_waiting',
@@ -44,15 +44,12 @@ export function reportMetrics(metrics: Metrics) {
     },
     written: (written: Written): void => {
       rows.inc(written.rows);
-      receipts.inc({ outcome: 'matched' }, written.matched);
-      receipts.inc({ outcome: 'early' }, written.early);
-      receipts.inc({ outcome: 'waited' }, written.waited);
-      receipts.inc({ outcome: 'doubled' }, written.doubled);
-      receipts.inc({ outcome: 'after_refund' }, written.afterRefund);
+      for (const [operator, counts] of written.receipts)
+        for (const [outcome, count] of Object.entries(counts)) receipts.inc({ operator, outcome }, count);
       poison.inc(written.poison);
       expired.inc(written.expired);
     },
-    unmatched: (count: number): void => receipts.inc({ outcome: 'unmatched' }, count),
-    unknownsSettled: (count: number): void => receipts.inc({ outcome: 'settled_unknown' }, count),
+    unmatched: (operator: string, count: number): void => receipts.inc({ operator, outcome: 'unmatched' }, count),
+    unknownSettled: (operator: string): void => receipts.inc({ operator, outcome: 'settled_unknown' }),
   };
 }

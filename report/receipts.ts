@@ -25,11 +25,38 @@ export type Match = {
 
 export type Matched = {
   matches: Match[];
-  /** Receipts that began to wait for their message. */
-  early: number;
-  /** Receipts whose part has one that waits already: nothing was written. */
-  earlyDoubled: number;
+  /** Receipts without a message yet. */
+  early: readonly ReceiptEvent[];
+  /** How many of these wait from now on, by operator: of a part's several, one does, and of the others nothing was written. */
+  kept: ReadonlyMap<string, number>;
+  /** Receipts that had waited and were looked at again. */
+  waited: readonly ReceiptEvent[];
 };
+
+/** What became of receipts, as the counters name it; `after_refund` are matched as well. */
+export type ReceiptOutcome = 'matched' | 'waited' | 'early' | 'doubled' | 'after_refund';
+/** By operator. */
+export type ReceiptCounts = ReadonlyMap<string, Readonly<Record<ReceiptOutcome, number>>>;
+
+export function countReceipts({ matches, early, kept, waited }: Matched): ReceiptCounts {
+  const counts = new Map<string, Record<ReceiptOutcome, number>>();
+  const add = (operator: string, outcome: ReceiptOutcome, count: number): void => {
+    const of = counts.get(operator) ?? { matched: 0, waited: 0, early: 0, doubled: 0, after_refund: 0 };
+    of[outcome] += count;
+    counts.set(operator, of);
+  };
+  for (const { receipt, doubled, refunded } of matches) {
+    add(receipt.operator, doubled ? 'doubled' : 'matched', 1);
+    if (refunded && !doubled) add(receipt.operator, 'after_refund', 1);
+  }
+  for (const { operator } of waited) add(operator, 'waited', 1);
+  for (const { operator } of early) add(operator, 'doubled', 1);
+  for (const [operator, count] of kept) {
+    add(operator, 'early', count);
+    add(operator, 'doubled', -count);
+  }
+  return counts;
+}
 
 type WaitingRow = {
   operator_id: string;
@@ -122,7 +149,7 @@ export async function matchReceipts(
   inBatch: ReadonlySet<string>,
 ): Promise<Matched> {
   const all = [...receipts, ...waited];
-  if (all.length === 0) return { matches: [], early: 0, earlyDoubled: 0 };
+  if (all.length === 0) return { matches: [], early: [], kept: new Map(), waited };
   const column = <K extends keyof ReceiptEvent>(name: K) => all.map((receipt) => receipt[name] ?? null);
   // An operator may give an id again after days: the newest message that bears it is meant.
   const found = await tx.unsafe<
@@ -161,22 +188,23 @@ export async function matchReceipts(
     seen.add(part);
     matches.push(match);
   }
-  const kept = await keepWaiting(tx, early);
-  return { matches, early: kept, earlyDoubled: early.length - kept };
+  return { matches, early, kept: await keepWaiting(tx, early), waited };
 }
 
-/** Keeps receipts until their messages are known. Answers how many are new: of a part's several, one waits. */
-async function keepWaiting(tx: Sql, early: readonly ReceiptEvent[]): Promise<number> {
-  if (early.length === 0) return 0;
+/** Keeps receipts until their messages are known. Answers how many are new, by operator: of a part's several, one waits. */
+async function keepWaiting(tx: Sql, early: readonly ReceiptEvent[]): Promise<Map<string, number>> {
+  const byOperator = new Map<string, number>();
+  if (early.length === 0) return byOperator;
   // The client learns array types when it connects, and on a fresh database that is before message_status was made: as text.
   const of = <K extends keyof ReceiptEvent>(name: K) => early.map((receipt) => receipt[name] ?? null);
-  const kept = await tx.unsafe(
+  const kept = await tx.unsafe<{ operator: string }[]>(
     `INSERT INTO receipts_waiting (operator_id, operator, message_id, phone, part, status, error, at, received_at)
     SELECT operator_id, operator, message_id, phone, part::boolean, status::message_status, error,
       to_timestamp(at_ms::float8 / 1000), now()
     FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
       AS r (operator_id, operator, message_id, phone, part, status, error, at_ms)
-    ON CONFLICT DO NOTHING`,
+    ON CONFLICT DO NOTHING
+    RETURNING operator`,
     [
       ...[
         of('operator_id'),
@@ -189,7 +217,8 @@ async function keepWaiting(tx: Sql, early: readonly ReceiptEvent[]): Promise<num
     ] as never[],
     { prepare: true },
   );
-  return kept.count;
+  for (const { operator } of kept) byOperator.set(operator, (byOperator.get(operator) ?? 0) + 1);
+  return byOperator;
 }
 
 const COUNT_EVERY_MS = 30_000;

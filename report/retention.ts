@@ -14,7 +14,7 @@ type Deps = {
   timeZone: string;
   retention: Retention;
   now: () => number;
-  onUnmatched: (count: number) => void;
+  onUnmatched: (operator: string, count: number) => void;
   log: Log;
 };
 
@@ -32,9 +32,11 @@ export async function retain({ sql, days, timeZone, retention, now, onUnmatched,
   const before = (daysAgo: number): string => new Date(nowMs - daysAgo * DAY_MS).toISOString();
   await sql`DELETE FROM dead_letters WHERE died_at < ${before(retention.deadLetterDays)}::text::timestamptz`;
   await sql`DELETE FROM poison_records WHERE at < ${before(retention.deadLetterDays)}::text::timestamptz`;
-  const unmatched =
-    await sql`DELETE FROM receipts_waiting WHERE received_at < ${before(retention.receiptsDays)}::text::timestamptz`;
-  onUnmatched(unmatched.count);
+  const unmatched = await sql<{ operator: string; count: number }[]>`
+    WITH gone AS (
+      DELETE FROM receipts_waiting WHERE received_at < ${before(retention.receiptsDays)}::text::timestamptz RETURNING operator)
+    SELECT operator, count(*)::float8 AS count FROM gone GROUP BY operator`;
+  for (const { operator, count } of unmatched) onUnmatched(operator, count);
   // What messages passed through on their way; a status that comes back makes its row again.
   await sql`DELETE FROM daily_totals WHERE messages = 0 AND pages = 0 AND price = 0 AND posted = 0
     AND day < ${before(2)}::text::timestamptz::date`;

@@ -101,7 +101,13 @@ export function settlement({ id, user_id, attempts, operator, pages, price, oper
   };
 }
 
-export type UnknownsDeps = { sql: Sql; billing: BillingClient; onSettled: (count: number) => void; log: Log };
+export type UnknownsDeps = {
+  sql: Sql;
+  billing: BillingClient;
+  /** Called for each, with its operator. */
+  onSettled: (operator: string) => void;
+  log: Log;
+};
 
 /** One round; safe in several replicas at once, since billing takes an outcome once. Answers how many it settled. */
 export async function settleUnknowns({ sql, billing, onSettled }: UnknownsDeps): Promise<number> {
@@ -109,9 +115,9 @@ export async function settleUnknowns({ sql, billing, onSettled }: UnknownsDeps):
   if (rows.length === 0) return 0;
   const request = { owner: 'receipts', items: rows.map(settlement), published: [] };
   const { results } = await billing.call('Settle', request, DEADLINE_MS);
-  const settled = results.filter(({ applied }) => applied).length;
-  onSettled(settled);
-  return settled;
+  const settled = rows.filter((_, i) => results[i]?.applied);
+  for (const { operator } of settled) onSettled(operator);
+  return settled.length;
 }
 
 /** Looks for such receipts every two seconds until closed. */

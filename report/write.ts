@@ -10,7 +10,15 @@ import { copyMessages, type Fresh, isFresh, NotCopied } from './copy.ts';
 import type { Fact } from './events.ts';
 import { addMessage, addReceipt, addStatus, type Patch, patchOf } from './fold.ts';
 import type { Days } from './partitions.ts';
-import { learnOperatorIds, type Match, type Matched, matchReceipts, reclaim } from './receipts.ts';
+import {
+  countReceipts,
+  learnOperatorIds,
+  type Match,
+  type Matched,
+  matchReceipts,
+  type ReceiptCounts,
+  reclaim,
+} from './receipts.ts';
 import { upsertMessages } from './upsert.ts';
 
 const DAY_MS = 86_400_000;
@@ -33,11 +41,7 @@ const MERGES_FOR_MS = 10_000;
 /** What a write did, for the counters. */
 export type Written = {
   rows: number;
-  matched: number;
-  waited: number;
-  early: number;
-  doubled: number;
-  afterRefund: number;
+  receipts: ReceiptCounts;
   poison: number;
   /** Events of messages whose day was dropped. */
   expired: number;
@@ -198,17 +202,14 @@ async function writeBatch(
   const { patches, statuses, receipts, ledger, poison } = batch;
   const nowMs = now();
   const dead = statuses.filter((event) => event.dead && event.at >= nowMs - deadLetterDays * DAY_MS);
-  const result = await sql.begin(async (begun) => {
+  const counts = await sql.begin(async (begun): Promise<ReceiptCounts> => {
     const tx = begun as unknown as Sql;
     const steps: Promise<unknown>[] = [
       tx`SELECT set_config('synchronous_commit', 'on', true), set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(),
     ];
-    let outcome: Matched & { waited: number } = { matches: [], early: 0, earlyDoubled: 0, waited: 0 };
-    if (receipts.length > 0 || patches.size > 0) {
-      const found = await findMatches(tx, batch, nowMs - receiptsDays * DAY_MS);
-      joinReceipts(patches, found.matches);
-      outcome = found;
-    }
+    const found =
+      receipts.length > 0 || patches.size > 0 ? await findMatches(tx, batch, nowMs - receiptsDays * DAY_MS) : null;
+    if (found) joinReceipts(patches, found.matches);
     const fresh: Fresh[] = [];
     const rest: Patch[] = [];
     for (const patch of inOrder(patches)) {
@@ -223,42 +224,27 @@ async function writeBatch(
     if (poison.length > 0) steps.push(writePoison(tx, poison));
     if (reached.length > 0) steps.push(writeOffsets(tx, reached));
     await Promise.all(steps);
-    return outcome;
+    return found ? countReceipts(found) : new Map();
   });
-  return countWritten(result, { rows: patches.size, poison: poison.length, expired: batch.expired });
+  return { receipts: counts, rows: patches.size, poison: poison.length, expired: batch.expired };
 }
 
-async function findMatches(tx: Sql, batch: Batch, receiptsFromMs: number) {
+async function findMatches(tx: Sql, batch: Batch, receiptsFromMs: number): Promise<Matched> {
   const { patches, statuses, receipts } = batch;
   const waited = patches.size > 0 ? await learnOperatorIds(tx, statuses, [...patches.keys()], receiptsFromMs) : [];
-  return { ...(await matchReceipts(tx, receipts, waited, new Set(patches.keys()))), waited: waited.length };
-}
-
-function countWritten(
-  { matches, early, earlyDoubled, waited }: Matched & { waited: number },
-  rest: { rows: number; poison: number; expired: number },
-): Written {
-  const fresh = matches.filter((match) => !match.doubled);
-  return {
-    ...rest,
-    matched: fresh.length,
-    waited,
-    early,
-    doubled: matches.length - fresh.length + earlyDoubled,
-    afterRefund: fresh.filter((match) => match.refunded).length,
-  };
+  return matchReceipts(tx, receipts, waited, new Set(patches.keys()));
 }
 
 /** Joins receipts and messages that two writers brought at one moment, unseen by each other. */
 export async function joinLateMatches(writer: Writer): Promise<Written> {
   const patches = new Map<string, Patch>();
-  const result = await writer.sql.begin(async (begun) => {
+  const counts = await writer.sql.begin(async (begun) => {
     const tx = begun as unknown as Sql;
     const waited = await reclaim(tx);
     const found = await matchReceipts(tx, [], waited, new Set());
     joinReceipts(patches, found.matches);
     await upsertMessages(tx, inOrder(patches), writer.timeZone);
-    return { ...found, waited: waited.length };
+    return countReceipts(found);
   });
-  return countWritten(result, { rows: patches.size, poison: 0, expired: 0 });
+  return { receipts: counts, rows: patches.size, poison: 0, expired: 0 };
 }

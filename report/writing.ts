@@ -35,7 +35,7 @@ export async function startWriting(config: Config, deps: Deps, scope: Scope): Pr
   scope.defer('waiting receipts', () => waiting.close());
   const billing = connectBilling(config.BILLING_GRPC_URL, credentials);
   scope.defer('billing', () => billing.close());
-  const unknowns = watchUnknowns({ sql, billing, onSettled: measured.unknownsSettled, log });
+  const unknowns = watchUnknowns({ sql, billing, onSettled: measured.unknownSettled, log });
   scope.defer('unknowns', () => unknowns.close());
   return consumer;
 }

@@ -57,6 +57,9 @@ export function behind(facts: readonly Fact[]): Reached[] {
 export const writeFacts = (writer: Writer, facts: readonly Fact[]): Promise<Written> =>
   write({ ...writer }, facts, behind(facts));
 
+/** What a write did with receipts of this operator, the one that messageEvent names. */
+export const receiptsOf = ({ receipts }: Written, operator = 'MCI') => receipts.get(operator);
+
 let account = 0;
 /** An account that no other test uses. */
 export const newAccount = (): string => `acc-${randomBytes(4).toString('hex')}-${account++}`;

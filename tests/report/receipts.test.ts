@@ -13,6 +13,7 @@ import {
   messageEvent,
   newAccount,
   receiptEvent,
+  receiptsOf,
   statusEvent,
   type TestDatabase,
   writeFacts,
@@ -45,7 +46,7 @@ describe('a receipt', () => {
     const { message, status } = sent();
     await write(...factsOf(message, status));
     const written = await write(...factsOf(receiptEvent(status)));
-    expect(written).toMatchObject({ matched: 1, early: 0, doubled: 0, afterRefund: 0 });
+    expect(receiptsOf(written)).toEqual({ matched: 1, waited: 0, early: 0, doubled: 0, after_refund: 0 });
     expect(await statusOf(message.id)).toBe('delivered');
     const { timeline } = await readMessage(db.store, message.id);
     expect(timeline.map(({ event }) => event)).toEqual(['queued', 'sent', 'delivered']);
@@ -53,15 +54,17 @@ describe('a receipt', () => {
 
   test('that comes before its message waits for it', async () => {
     const { message, status } = sent();
-    expect(await write(...factsOf(receiptEvent(status, { status: 'undelivered', error: 'EXPIRED' })))).toMatchObject({
+    expect(
+      receiptsOf(await write(...factsOf(receiptEvent(status, { status: 'undelivered', error: 'EXPIRED' })))),
+    ).toMatchObject({
       early: 1,
       matched: 0,
     });
     expect(await waiting()).toBe(1);
-    expect(await write(...factsOf(receiptEvent(status)))).toMatchObject({ early: 0, doubled: 1 });
+    expect(receiptsOf(await write(...factsOf(receiptEvent(status))))).toMatchObject({ early: 0, doubled: 1 });
     await write(...factsOf(message));
     expect(await waiting()).toBe(1);
-    expect(await write(...factsOf(status))).toMatchObject({ matched: 1, waited: 1 });
+    expect(receiptsOf(await write(...factsOf(status)))).toMatchObject({ matched: 1, waited: 1 });
     expect(await waiting()).toBe(0);
     expect(await statusOf(message.id)).toBe('undelivered');
   });
@@ -78,11 +81,14 @@ describe('a receipt', () => {
     const { message, status } = sent();
     const receipt = receiptEvent(status);
     await write(...factsOf(message, status));
-    expect(await write(...factsOf(receipt, { ...receipt, at: receipt.at + 5 }))).toMatchObject({
+    expect(receiptsOf(await write(...factsOf(receipt, { ...receipt, at: receipt.at + 5 })))).toMatchObject({
       matched: 1,
       doubled: 1,
     });
-    expect(await write(...factsOf({ ...receipt, status: 'undelivered' }))).toMatchObject({ matched: 0, doubled: 1 });
+    expect(receiptsOf(await write(...factsOf({ ...receipt, status: 'undelivered' })))).toMatchObject({
+      matched: 0,
+      doubled: 1,
+    });
     expect(await statusOf(message.id)).toBe('delivered');
     const { timeline } = await readMessage(db.store, message.id);
     expect(timeline).toHaveLength(3);
@@ -114,7 +120,7 @@ describe('a receipt', () => {
     const failed = statusEvent(message, { status: 'failed', posted: 0, flags: ['perhaps_sent'], version: 2 });
     await write(...factsOf(message, failed));
     const receipt = receiptEvent(failed, { operator_id: 'late-one', message_id: message.id });
-    expect(await write(...factsOf(receipt))).toMatchObject({ matched: 1, afterRefund: 1 });
+    expect(receiptsOf(await write(...factsOf(receipt)))).toMatchObject({ matched: 1, after_refund: 1 });
     expect(await statusOf(message.id)).toBe('failed');
     const { timeline, posted } = await readMessage(db.store, message.id);
     expect(posted).toBe(0);
@@ -162,7 +168,7 @@ describe('a receipt', () => {
     await write(...factsOf(message, status));
     await db.sql`UPDATE receipts_waiting SET operator_id = ${status.operator_ids[0] ?? ''} WHERE operator_id = 'hidden'`;
     expect(await statusOf(message.id)).toBe('sent');
-    expect(await joinLateMatches(db.writer)).toMatchObject({ matched: 1, waited: 1 });
+    expect(receiptsOf(await joinLateMatches(db.writer))).toMatchObject({ matched: 1, waited: 1 });
     expect(await statusOf(message.id)).toBe('delivered');
     expect(await waiting()).toBe(early - 1);
   });
@@ -180,4 +186,43 @@ test('what waits is told by operator, and no more once nothing does', async () =
   expect(await metrics.text()).toContain(`jsms_report_receipts_waiting{operator="Rightel"} ${counted.get('Rightel')}`);
   tell(new Map());
   expect(await metrics.text()).not.toContain('Rightel');
+});
+
+test('what became of receipts is counted by operator', async () => {
+  const at = (operator: string) => {
+    const message = messageEvent({ user_id: newAccount(), operator });
+    const status = statusEvent(message);
+    return { message, status, receipt: receiptEvent(status) };
+  };
+  const [mtn, rightel] = [at('MTN'), at('Rightel')];
+  const refunded = statusEvent(at('MTN').message, { status: 'failed', posted: 0, flags: ['perhaps_sent'], version: 2 });
+  await write(...factsOf(mtn.message, mtn.status, refunded));
+  const late = receiptEvent(refunded, { operator_id: 'late-two', message_id: refunded.id });
+  const written = await write(
+    ...factsOf(mtn.receipt, { ...mtn.receipt }, late, rightel.receipt, { ...rightel.receipt }),
+  );
+  expect(receiptsOf(written, 'MTN')).toEqual({ matched: 2, waited: 0, early: 0, doubled: 1, after_refund: 1 });
+  expect(receiptsOf(written, 'Rightel')).toEqual({ matched: 0, waited: 0, early: 1, doubled: 1, after_refund: 0 });
+  const found = await write(...factsOf(rightel.message, rightel.status));
+  expect([...found.receipts]).toEqual([['Rightel', { matched: 1, waited: 1, early: 0, doubled: 0, after_refund: 0 }]]);
+
+  const metrics = createMetrics('report');
+  const measured = reportMetrics(metrics);
+  measured.written(written);
+  measured.written(found);
+  measured.unmatched('MTN', 3);
+  measured.unknownSettled('Rightel');
+  const lines = (await metrics.text()).split('\n').filter((line) => line.startsWith('jsms_report_receipts_total{'));
+  const of = (operator: string, outcome: string, count: number) =>
+    `jsms_report_receipts_total{operator="${operator}",outcome="${outcome}"} ${count}`;
+  for (const line of [
+    of('MTN', 'matched', 2),
+    of('MTN', 'after_refund', 1),
+    of('MTN', 'unmatched', 3),
+    of('Rightel', 'matched', 1),
+    of('Rightel', 'early', 1),
+    of('Rightel', 'waited', 1),
+    of('Rightel', 'settled_unknown', 1),
+  ])
+    expect(lines).toContain(line);
 });

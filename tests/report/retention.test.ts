@@ -31,7 +31,7 @@ afterAll(() => db.close());
 
 const quiet = createLog('test', 'error', () => undefined);
 const retention = { messagesDays: 30, deadLetterDays: 10, receiptsDays: 8 };
-let unmatched = 0;
+const unmatched: [string, number][] = [];
 const round = () =>
   retain({
     sql: db.sql,
@@ -39,9 +39,7 @@ const round = () =>
     timeZone: TIME_ZONE,
     retention,
     now: () => nowMs,
-    onUnmatched: (count) => {
-      unmatched += count;
-    },
+    onUnmatched: (operator, count) => unmatched.push([operator, count]),
     log: quiet,
   });
 const messageOf = (daysAgo: number, over: Partial<MessageEvent> = {}): MessageEvent => {
@@ -163,10 +161,10 @@ describe('retention', () => {
     const status = statusEvent(messageEvent(), { operator_ids: ['of-nobody'] });
     await writeFacts(db.writer, factsOf(receiptEvent(status)));
     await round();
-    expect(unmatched).toBe(0);
+    expect(unmatched).toEqual([]);
     await db.sql`UPDATE receipts_waiting SET received_at = received_at - interval '20 days'`;
     await round();
-    expect(unmatched).toBe(1);
+    expect(unmatched).toEqual([['MCI', 1]]);
     for (const name of await partitions('operator_ids')) {
       const limit = new Intl.DateTimeFormat('en-CA', { timeZone: TIME_ZONE })
         .format(nowMs - 8 * DAY_MS)
