@@ -15,6 +15,7 @@ const LABELS: Readonly<Record<string, string>> = {
   cpu_us_apart: 'apart from it, µs',
   memory_mb: 'memory at the end, MB',
   machine_busy_percent: 'machine busy, %',
+  machine_stolen_percent: 'taken by its host, %',
   memory_read_ns: 'a read from its memory, ns',
   per_1000_messages: 'per 1,000 messages',
 };
