@@ -91,8 +91,8 @@ export function costFigures(before: Cost, after: Cost, messages: number): Figure
     system += per(part);
   }
   const apart = { simulator: per('simulator'), load: per('load'), bench: per('bench'), probe: per('probe') };
-  const busy = (after.machine.busyUs - before.machine.busyUs) / messages;
-  const total = after.machine.totalUs - before.machine.totalUs;
+  const machine = (name: keyof Cost['machine']): number => after.machine[name] - before.machine[name];
+  const total = machine('totalUs');
   const percent = (us: number): number => (total > 0 ? rounded((us / total) * 100, 0) : 0);
   const known = system + apart.simulator + apart.load + apart.bench + apart.probe;
   const stores = (pick: (stores: Stores) => number): number => (pick(after.stores) - pick(before.stores)) / messages;
@@ -103,10 +103,10 @@ export function costFigures(before: Cost, after: Cost, messages: number): Figure
       simulator: rounded(apart.simulator, 1),
       load_generator: rounded(apart.load + apart.bench, 1),
       memory_probe: rounded(apart.probe, 1),
-      rest_of_the_machine: rounded(busy - known, 1),
+      rest_of_the_machine: rounded(machine('busyUs') / messages - known, 1),
     },
-    machine_busy_percent: percent(after.machine.busyUs - before.machine.busyUs),
-    machine_stolen_percent: percent(after.machine.stolenUs - before.machine.stolenUs),
+    machine_busy_percent: percent(machine('busyUs')),
+    machine_stolen_percent: percent(machine('stolenUs')),
     memory_read_ns: rounded(latencyNs(before.reads, after.reads), 0),
     per_1000_messages: {
       redis_scripts: rounded(stores(({ redisScripts }) => redisScripts) * 1_000, 1),

@@ -27,8 +27,8 @@ export type Matched = {
   matches: Match[];
   /** Receipts without a message yet. */
   early: readonly ReceiptEvent[];
-  /** How many of these wait from now on, by operator: of a part's several, one does, and of the others nothing was written. */
-  kept: ReadonlyMap<string, number>;
+  /** Of these, a row for each that waits from now on: of a part's several, one does, and of the others nothing was written. */
+  kept: readonly { operator: string }[];
   /** Receipts that had waited and were looked at again. */
   waited: readonly ReceiptEvent[];
 };
@@ -40,20 +40,21 @@ export type ReceiptCounts = ReadonlyMap<string, Readonly<Record<ReceiptOutcome, 
 
 export function countReceipts({ matches, early, kept, waited }: Matched): ReceiptCounts {
   const counts = new Map<string, Record<ReceiptOutcome, number>>();
-  const add = (operator: string, outcome: ReceiptOutcome, count: number): void => {
+  const add = (operator: string, outcome: ReceiptOutcome, count = 1): void => {
     const of = counts.get(operator) ?? { matched: 0, waited: 0, early: 0, doubled: 0, after_refund: 0 };
     of[outcome] += count;
     counts.set(operator, of);
   };
   for (const { receipt, doubled, refunded } of matches) {
-    add(receipt.operator, doubled ? 'doubled' : 'matched', 1);
-    if (refunded && !doubled) add(receipt.operator, 'after_refund', 1);
+    add(receipt.operator, doubled ? 'doubled' : 'matched');
+    if (refunded && !doubled) add(receipt.operator, 'after_refund');
   }
-  for (const { operator } of waited) add(operator, 'waited', 1);
-  for (const { operator } of early) add(operator, 'doubled', 1);
-  for (const [operator, count] of kept) {
-    add(operator, 'early', count);
-    add(operator, 'doubled', -count);
+  for (const { operator } of waited) add(operator, 'waited');
+  // Those that were not kept are doubled.
+  for (const { operator } of early) add(operator, 'doubled');
+  for (const { operator } of kept) {
+    add(operator, 'early');
+    add(operator, 'doubled', -1);
   }
   return counts;
 }
@@ -149,7 +150,7 @@ export async function matchReceipts(
   inBatch: ReadonlySet<string>,
 ): Promise<Matched> {
   const all = [...receipts, ...waited];
-  if (all.length === 0) return { matches: [], early: [], kept: new Map(), waited };
+  if (all.length === 0) return { matches: [], early: [], kept: [], waited };
   const column = <K extends keyof ReceiptEvent>(name: K) => all.map((receipt) => receipt[name] ?? null);
   // An operator may give an id again after days: the newest message that bears it is meant.
   const found = await tx.unsafe<
@@ -191,13 +192,12 @@ export async function matchReceipts(
   return { matches, early, kept: await keepWaiting(tx, early), waited };
 }
 
-/** Keeps receipts until their messages are known. Answers how many are new, by operator: of a part's several, one waits. */
-async function keepWaiting(tx: Sql, early: readonly ReceiptEvent[]): Promise<Map<string, number>> {
-  const byOperator = new Map<string, number>();
-  if (early.length === 0) return byOperator;
+/** Keeps receipts until their messages are known. Answers a row for each that is new: of a part's several, one waits. */
+async function keepWaiting(tx: Sql, early: readonly ReceiptEvent[]): Promise<readonly { operator: string }[]> {
+  if (early.length === 0) return [];
   // The client learns array types when it connects, and on a fresh database that is before message_status was made: as text.
   const of = <K extends keyof ReceiptEvent>(name: K) => early.map((receipt) => receipt[name] ?? null);
-  const kept = await tx.unsafe<{ operator: string }[]>(
+  return tx.unsafe<{ operator: string }[]>(
     `INSERT INTO receipts_waiting (operator_id, operator, message_id, phone, part, status, error, at, received_at)
     SELECT operator_id, operator, message_id, phone, part::boolean, status::message_status, error,
       to_timestamp(at_ms::float8 / 1000), now()
@@ -217,8 +217,6 @@ async function keepWaiting(tx: Sql, early: readonly ReceiptEvent[]): Promise<Map
     ] as never[],
     { prepare: true },
   );
-  for (const { operator } of kept) byOperator.set(operator, (byOperator.get(operator) ?? 0) + 1);
-  return byOperator;
 }
 
 const COUNT_EVERY_MS = 30_000;

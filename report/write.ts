@@ -199,17 +199,16 @@ async function writeBatch(
   reached: readonly Reached[],
   copies: boolean,
 ): Promise<Written> {
-  const { patches, statuses, receipts, ledger, poison } = batch;
+  const { patches, statuses, ledger, poison } = batch;
   const nowMs = now();
   const dead = statuses.filter((event) => event.dead && event.at >= nowMs - deadLetterDays * DAY_MS);
-  const counts = await sql.begin(async (begun): Promise<ReceiptCounts> => {
+  const counts = await sql.begin(async (begun) => {
     const tx = begun as unknown as Sql;
     const steps: Promise<unknown>[] = [
       tx`SELECT set_config('synchronous_commit', 'on', true), set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(),
     ];
-    const found =
-      receipts.length > 0 || patches.size > 0 ? await findMatches(tx, batch, nowMs - receiptsDays * DAY_MS) : null;
-    if (found) joinReceipts(patches, found.matches);
+    const found = await findMatches(tx, batch, nowMs - receiptsDays * DAY_MS);
+    joinReceipts(patches, found.matches);
     const fresh: Fresh[] = [];
     const rest: Patch[] = [];
     for (const patch of inOrder(patches)) {
@@ -224,11 +223,12 @@ async function writeBatch(
     if (poison.length > 0) steps.push(writePoison(tx, poison));
     if (reached.length > 0) steps.push(writeOffsets(tx, reached));
     await Promise.all(steps);
-    return found ? countReceipts(found) : new Map();
+    return countReceipts(found);
   });
   return { receipts: counts, rows: patches.size, poison: poison.length, expired: batch.expired };
 }
 
+/** Asks for nothing where the batch has neither messages nor receipts. */
 async function findMatches(tx: Sql, batch: Batch, receiptsFromMs: number): Promise<Matched> {
   const { patches, statuses, receipts } = batch;
   const waited = patches.size > 0 ? await learnOperatorIds(tx, statuses, [...patches.keys()], receiptsFromMs) : [];
