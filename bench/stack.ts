@@ -6,7 +6,7 @@ import { ROOT } from '../local/places.ts';
 import { freePort } from '../local/ports.ts';
 import { allOrNone, endWithProcess, type LocalServers, startServers, temporaryDir } from '../local/servers/all.ts';
 import { type LocalServer, startServer } from '../local/servers/server-process.ts';
-import { GIVES_WAY, RUNTIME_ENV } from '../local/services.ts';
+import { RUNTIME_ENV, turnOf } from '../local/services.ts';
 import { type Connector, operatorsJson } from './operators-file.ts';
 import { type Snapshot, usageOf } from './processes.ts';
 
@@ -144,7 +144,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         args: [...profile, 'index.ts'],
         cwd: join(ROOT, name),
         env,
-        givesWay: GIVES_WAY.has(name),
+        turn: turnOf(name),
       },
       answers: () => isReady(urls[name]),
       stopSignal: 'SIGTERM',

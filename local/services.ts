@@ -4,6 +4,7 @@ import type { PidRecord } from './pid-file.ts';
 import { ROOT } from './places.ts';
 import { isListening } from './ports.ts';
 import { allOrNone } from './servers/all.ts';
+import type { Turn } from './servers/scheduling.ts';
 import { type LocalServer, startServer } from './servers/server-process.ts';
 import type { LocalSettings } from './settings.ts';
 
@@ -56,8 +57,8 @@ export async function portsMustBeFree(settings: LocalSettings): Promise<void> {
  */
 export const RUNTIME_ENV: Readonly<Record<string, string>> = { MIMALLOC_PURGE_DELAY: '-1' };
 
-/** What nobody who sends waits for: on a machine that is full a one-time password goes before the report's rows. */
-export const GIVES_WAY: ReadonlySet<string> = new Set(['report']);
+/** Nobody who sends waits for the report: on a machine that is full a one-time password goes before its rows. */
+export const turnOf = (service: string): Turn => (service === 'report' ? 'last' : 'among');
 
 const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 
@@ -116,7 +117,7 @@ export async function startServices(
         args: ['run', 'index.ts'],
         cwd: join(ROOT, service.name),
         env,
-        givesWay: GIVES_WAY.has(service.name),
+        turn: turnOf(service.name),
       },
       answers: () => isReady(url),
       stopSignal: 'SIGTERM',

@@ -4,16 +4,16 @@ import { AppError } from './error.ts';
 /** The largest body in bytes; a batch of 1,000 texts of ten pages fits. */
 export const BODY_MAX_BYTES = 4 * 1024 * 1024;
 
+const JSON_TYPE = /^application\/json\s*(;|$)/i;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Reads a JSON body strictly: its size, its media type, UTF-8 without replacement, JSON. Throws an AppError. */
 export async function readJson(request: Request): Promise<unknown> {
-  if (Number(request.headers.get('content-length') ?? 0) > BODY_MAX_BYTES) throw tooLarge();
-  const mediaType = request.headers.get('content-type');
-  if (mediaType === null || !/^application\/json\s*(;|$)/i.test(mediaType)) {
+  const length = request.headers.get('content-length');
+  if (Number(length ?? 0) > BODY_MAX_BYTES) throw tooLarge();
+  if (!JSON_TYPE.test(request.headers.get('content-type') ?? ''))
     throw new AppError('unsupported_media_type', 'Send the body as application/json.');
-  }
-  const bytes = await readBytes(request);
+  const bytes = await readBytes(request, length !== null);
   try {
     return parseBody(utf8.decode(bytes));
   } catch (thrown) {
@@ -25,9 +25,8 @@ export async function readJson(request: Request): Promise<unknown> {
 const tooLarge = (): AppError => new AppError('payload_too_large', `A body may have at most ${BODY_MAX_BYTES} bytes.`);
 
 /** A body of no declared length is read piece by piece, so that one without an end is left where it passes the bound. */
-async function readBytes(request: Request): Promise<Uint8Array> {
-  if (request.headers.has('content-length') || request.body === null)
-    return new Uint8Array(await request.arrayBuffer());
+async function readBytes(request: Request, declared: boolean): Promise<Uint8Array> {
+  if (declared || request.body === null) return new Uint8Array(await request.arrayBuffer());
   const pieces: Uint8Array[] = [];
   let length = 0;
   for await (const piece of request.body as unknown as AsyncIterable<Uint8Array>) {

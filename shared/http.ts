@@ -156,8 +156,11 @@ export function createDoor({
   nets.set(door, (thrown, request) => refuse('UNKNOWN', thrown, request));
   if (guard) watchDoor(door, guard);
   // /swagger/plugin is the plugin's own page, which loads its script from a third party: ours comes after it and hides it.
+  // onTransform's braces: where a function answers what another one does, Elysia waits for it as for a promise, in each request.
   return door
-    .onTransform({ as: 'global' }, ({ request }) => refuseRepeatedParameters(request.url))
+    .onTransform({ as: 'global' }, ({ request }) => {
+      refuseRepeatedParameters(request.url);
+    })
     .onError({ as: 'global' }, ({ code, error, request }) => refuse(code, error, request))
     .use(
       swagger({

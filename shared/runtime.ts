@@ -18,7 +18,13 @@ export type ServeOptions = {
 };
 
 type BunServer = { port: number; stop(force?: boolean): Promise<void> };
-type BunLike = { serve(options: Record<string, unknown>): BunServer; version: string };
+/** `write` answers how many of the bytes it took; `drain` comes when it takes more. */
+type BunSocket = { write(bytes: Uint8Array): number; terminate(): void; setNoDelay(noDelay: boolean): void };
+type BunLike = {
+  serve(options: Record<string, unknown>): BunServer;
+  connect(options: Record<string, unknown>): Promise<BunSocket>;
+  version: string;
+};
 type DenoServer = { addr: { port: number }; shutdown(): Promise<void> };
 type DenoLike = {
   serve(options: Record<string, unknown>, handler: Handler): DenoServer;
@@ -59,4 +65,54 @@ export function peerAddress(request: Request, peer: Peer): string {
 export function fetchTrusting(ca: string): (url: string | URL, init?: RequestInit) => Promise<Response> {
   const options: object = globals.Deno ? { client: globals.Deno.createHttpClient({ caCerts: [ca] }) } : { tls: { ca } };
   return (url, init = {}) => fetch(url, { ...init, ...options });
+}
+
+/** A TCP connection without the layers of node:net, which take a fifth of what a small request costs its sender. */
+export type RawSocket = {
+  /** Takes the bytes as they are now: who writes them must not change them before they are sent. */
+  write(bytes: Buffer): void;
+  /** Closes it at once; `closed` is told. */
+  destroy(): void;
+};
+export type RawEvents = {
+  /** The bytes are the receiver's only until it returns. */
+  received(bytes: Buffer): void;
+  /** By either side, or by a fault: whatever was written may not have come. */
+  closed(): void;
+};
+
+/** Connects without delay for small writes; rejects when nobody answers. Bun alone. */
+export async function connectRaw(hostname: string, port: number, events: RawEvents): Promise<RawSocket> {
+  if (!globals.Bun) throw new Error('this runs on Bun');
+  let rest: Buffer[] = [];
+  const send = (socket: BunSocket): void => {
+    for (let next = rest.shift(); next; next = rest.shift()) {
+      const taken = Math.max(0, socket.write(next));
+      if (taken === next.length) continue;
+      rest.unshift(next.subarray(taken));
+      return;
+    }
+  };
+  const socket = await globals.Bun.connect({
+    hostname,
+    port,
+    socket: {
+      data: (_: BunSocket, bytes: Buffer) => events.received(bytes),
+      drain: send,
+      error: () => undefined,
+      close: () => {
+        rest = [];
+        events.closed();
+      },
+    },
+  });
+  socket.setNoDelay(true);
+  return {
+    write: (bytes) => {
+      if (rest.length > 0) return void rest.push(bytes);
+      const taken = Math.max(0, socket.write(bytes));
+      if (taken < bytes.length) rest.push(bytes.subarray(taken));
+    },
+    destroy: () => socket.terminate(),
+  };
 }

@@ -154,9 +154,10 @@ export async function shoot(plan: LoadPlan, stopped: () => boolean): Promise<Loa
   for (const link of links) use(run, link);
   if (plan.ratePerS > 0) pace(run);
   await untilEnd(run, ended);
-  for (const { socket, bullet } of run.links) {
-    if (bullet !== null) run.tally.lost += 1;
-    socket.removeAllListeners('close').destroy();
+  for (const link of run.links) {
+    if (link.bullet !== null) run.tally.lost += 1;
+    link.bullet = null;
+    link.socket.destroy();
   }
   return resultOf(run.tally, startedAt);
 }

@@ -6,7 +6,7 @@ import { identityOf, isSame } from '../identity.ts';
 import { endRecord, type PidRecord, writePidFile } from '../pid-file.ts';
 import { isListening } from '../ports.ts';
 import { poll } from '../wait.ts';
-import { asBatch, giveWay } from './scheduling.ts';
+import { asBatch, setTurn, type Turn } from './scheduling.ts';
 
 /** A server that was started here. After `restart` its pid is another one, its address is the same. */
 export type LocalServer = {
@@ -32,8 +32,8 @@ export type Launch = {
   args: string[];
   env?: NodeJS.ProcessEnv;
   cwd: string;
-  /** Where there is too little CPU for all, it gets less than its part. */
-  givesWay?: boolean;
+  /** Where there is too little CPU for all; default: among the others. */
+  turn?: Turn;
 };
 
 export type ServerSpec = {
@@ -90,7 +90,8 @@ function endingOf({ exitCode, signalCode }: ChildProcess): string | null {
 function spawnDetached(launch: Launch, logFile: string): Promise<Child> {
   const log = openSync(logFile, 'a');
   try {
-    const { command, args } = asBatch(launch.command, launch.args);
+    const { turn = 'among' } = launch;
+    const { command, args } = asBatch(launch.command, launch.args, turn);
     const child = spawn(command, args, {
       cwd: launch.cwd,
       env: launch.env ?? process.env,
@@ -99,7 +100,7 @@ function spawnDetached(launch: Launch, logFile: string): Promise<Child> {
       stdio: ['ignore', log, log],
     });
     child.unref();
-    if (launch.givesWay && isStarted(child)) giveWay(child.pid);
+    if (isStarted(child)) setTurn(child.pid, turn);
     return new Promise((resolve, reject) => {
       child.once('error', (cause) => reject(new Error(`${launch.command} cannot be started: ${cause.message}`)));
       if (isStarted(child)) resolve(child);

@@ -3,6 +3,8 @@
 /** What is longer is not a phone number; it is not even looked at. */
 const INPUT_MAX_LENGTH = 64;
 
+/** What programs write, without separators and in ASCII: it is read by the same rules at a glance. */
+const PLAIN = /^(?:\+98|0098|98|0)?9[0-9]{9}$/;
 const E164 = /^\+989[0-9]{9}$/;
 /** Spaces (also the no-break ones that are pasted along), dashes and brackets. */
 const SEPARATOR = /^[ \u00a0\u202f\-\u2010-\u2015\u2212()[\]]$/;
@@ -21,6 +23,7 @@ function digitOf(code: number): number {
  * @returns null for everything else, also for input longer than 64 characters
  */
 export function parsePhone(input: string): string | null {
+  if (PLAIN.test(input)) return `+98${input.slice(-10)}`;
   if (input.length > INPUT_MAX_LENGTH) return null;
   let digits = '';
   let plus = false;

@@ -88,6 +88,20 @@ test('an answer that comes in pieces is one answer', async () => {
   expect(await shoot(plan(port, { requestsMax: 8 }), NEVER)).toMatchObject({ statuses: { 202: 8 }, accepted: 8 });
 });
 
+test('a request that is larger than a socket takes at once comes whole, again and again', async () => {
+  const SIZE = 12 * 1024 * 1024;
+  const got = new Map<Socket, number>();
+  const port = await serverThat((chunk, _, socket) => {
+    const sum = (got.get(socket) ?? 0) + chunk.length;
+    got.set(socket, sum % SIZE);
+    return sum === SIZE ? answer(202) : null;
+  });
+  const request = `POST /${SERIAL} HTTP/1.1\r\n\r\n`;
+  const shots = [1, 2, 3].map(() => ({ request: request.padEnd(SIZE, '.'), messages: 1, rials: 890 }));
+  const result = await shoot(plan(port, { shots, requestsMax: 6, connections: 2, graceMs: 5_000 }), NEVER);
+  expect(result).toMatchObject({ accepted: 6, lost: 0 });
+});
+
 test('an answer that never comes ends the run after its grace and counts as lost', async () => {
   const port = await serverThat((_, count) => (count === 3 ? null : answer(202)));
   const result = await shoot(plan(port, { requestsMax: 20 }), NEVER);
