@@ -149,6 +149,11 @@ const accepted = {
 const bodyCodes = ['invalid_request', 'malformed_json', 'unsupported_media_type', 'payload_too_large'] as const;
 const sendCodes = [...bodyCodes, 'idempotency_conflict', 'rate_limited', 'unavailable', 'outcome_unknown'] as const;
 const REPLAYED = 'idempotency-replayed';
+
+/** What an Idempotency-Key stands for: its hash is of the message alone. Without a key nobody looks, and nothing is copied. */
+function keyedItem({ user_id: _, ...item }: SendItem & { user_id: string }): SendItem {
+  return item;
+}
 const BALANCE_DEADLINE_MS = 2_000;
 
 export function gatewayDoor(
@@ -162,8 +167,9 @@ export function gatewayDoor(
     .post(
       '/send',
       async ({ body, set, request }) => {
-        const { user_id, ...message } = body;
+        const { user_id } = body;
         const key = idempotencyKeyOf(request);
+        const message = key === '' ? body : keyedItem(body);
         const gate = message.type === 'express' ? gates.express : gates.normal;
         const since = gate.enter(1);
         let held = false;

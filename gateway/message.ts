@@ -56,7 +56,7 @@ export function composeMessage(rules: Rules, userId: string, item: SendItem, id:
   if (!sender.ok) return refuse('sender', 'is not a line number of this account');
   const type = item.type ?? 'normal';
   const { encoding, pages, price } = measure(rules, item.text, type, operator);
-  return {
+  const event: MessageEvent = {
     id,
     user_id: userId,
     phone,
@@ -64,8 +64,6 @@ export function composeMessage(rules: Rules, userId: string, item: SendItem, id:
     type,
     lane: type,
     sender: sender.sender,
-    ...(item.client_ref === undefined ? {} : { client_ref: item.client_ref }),
-    ...(item.replay_of === undefined ? {} : { replay_of: item.replay_of }),
     operator,
     encoding,
     pages,
@@ -73,6 +71,9 @@ export function composeMessage(rules: Rules, userId: string, item: SendItem, id:
     accepted_at: nowMs,
     valid_until: nowMs + (item.valid_for_s ?? rules.validS[type]) * 1_000,
   };
+  if (item.client_ref !== undefined) event.client_ref = item.client_ref;
+  if (item.replay_of !== undefined) event.replay_of = item.replay_of;
+  return event;
 }
 
 export type Preview = { encoding: 'gsm7' | 'ucs2'; units: number; pages: number; price: number; forces_ucs2: string[] };
