@@ -67,7 +67,7 @@ export function fetchTrusting(ca: string): (url: string | URL, init?: RequestIni
   return (url, init = {}) => fetch(url, { ...init, ...options });
 }
 
-/** A TCP connection without the layers of node:net, which take a fifth of what a small request costs its sender. */
+/** A TCP connection without the layers of node:net, which take a quarter of what a small request costs its sender. */
 export type RawSocket = {
   /** Takes the bytes as they are now: who writes them must not change them before they are sent. */
   write(bytes: Buffer): void;
@@ -84,13 +84,15 @@ export type RawEvents = {
 /** Connects without delay for small writes; rejects when nobody answers. Bun alone. */
 export async function connectRaw(hostname: string, port: number, events: RawEvents): Promise<RawSocket> {
   if (!globals.Bun) throw new Error('this runs on Bun');
-  let rest: Buffer[] = [];
+  let waiting: Buffer[] = [];
   const send = (socket: BunSocket): void => {
-    for (let next = rest.shift(); next; next = rest.shift()) {
+    for (let next = waiting[0]; next; next = waiting[0]) {
       const taken = Math.max(0, socket.write(next));
-      if (taken === next.length) continue;
-      rest.unshift(next.subarray(taken));
-      return;
+      if (taken < next.length) {
+        waiting[0] = next.subarray(taken);
+        return;
+      }
+      waiting.shift();
     }
   };
   const socket = await globals.Bun.connect({
@@ -101,7 +103,7 @@ export async function connectRaw(hostname: string, port: number, events: RawEven
       drain: send,
       error: () => undefined,
       close: () => {
-        rest = [];
+        waiting = [];
         events.closed();
       },
     },
@@ -109,9 +111,9 @@ export async function connectRaw(hostname: string, port: number, events: RawEven
   socket.setNoDelay(true);
   return {
     write: (bytes) => {
-      if (rest.length > 0) return void rest.push(bytes);
-      const taken = Math.max(0, socket.write(bytes));
-      if (taken < bytes.length) rest.push(bytes.subarray(taken));
+      waiting.push(bytes);
+      // What the socket did not take goes on with its drain, and this behind it.
+      if (waiting.length === 1) send(socket);
     },
     destroy: () => socket.terminate(),
   };

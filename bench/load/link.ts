@@ -30,8 +30,8 @@ export async function openLink({ host, port }: { host: string; port: number }, e
       if (link === null) return;
       const bytes = link.partial ? Buffer.concat([link.partial, chunk]) : chunk;
       const answer = readAnswer(bytes);
-      // What the runtime gives stays its own.
-      link.partial = answer !== null ? null : bytes === chunk ? Buffer.from(chunk) : bytes;
+      // The chunk is ours only until this returns.
+      link.partial = answer === null ? Buffer.from(bytes) : null;
       if (answer === null || link.bullet === null) return;
       onAnswer(link, answer);
       link.bullet = null;

@@ -3,8 +3,8 @@
 /** What is longer is not a phone number; it is not even looked at. */
 const INPUT_MAX_LENGTH = 64;
 
-/** What programs write, without separators and in ASCII: it is read by the same rules at a glance. */
-const PLAIN = /^(?:\+98|0098|98|0)?9[0-9]{9}$/;
+/** The forms of a number in plain digits. The length tells them apart: `98…` of ten digits is a national number. */
+const FORMS = /^(?:\+98|0098|98|0)?9[0-9]{9}$/;
 const E164 = /^\+989[0-9]{9}$/;
 /** Spaces (also the no-break ones that are pasted along), dashes and brackets. */
 const SEPARATOR = /^[ \u00a0\u202f\-\u2010-\u2015\u2212()[\]]$/;
@@ -17,13 +17,16 @@ function digitOf(code: number): number {
   return -1;
 }
 
+const inE164 = (plain: string): string => `+98${plain.slice(-10)}`;
+
 /**
  * A mobile number in E.164, `+989xxxxxxxxx`. Reads `09…`, `9…`, `98…`, `+98…` and `0098…` with ASCII, Persian or Arabic digits;
  * spaces, dashes and brackets between them are passed over (the numbering of Iran, E.164 country code 98).
  * @returns null for everything else, also for input longer than 64 characters
  */
 export function parsePhone(input: string): string | null {
-  if (PLAIN.test(input)) return `+98${input.slice(-10)}`;
+  // As programs write it.
+  if (FORMS.test(input)) return inE164(input);
   if (input.length > INPUT_MAX_LENGTH) return null;
   let digits = '';
   let plus = false;
@@ -33,18 +36,8 @@ export function parsePhone(input: string): string | null {
     else if (input[i] === '+' && !plus && digits === '') plus = true;
     else if (!SEPARATOR.test(input[i] as string)) return null;
   }
-  const national = nationalNumber(digits, plus);
-  return national?.startsWith('9') ? `+98${national}` : null;
-}
-
-/** The ten digits after the country code. The length tells the forms apart: `98…` of ten digits is a national number. */
-function nationalNumber(digits: string, plus: boolean): string | null {
-  if (digits.length === 12 && digits.startsWith('98')) return digits.slice(2);
-  if (plus) return null;
-  if (digits.length === 10) return digits;
-  if (digits.length === 11 && digits.startsWith('0')) return digits.slice(1);
-  if (digits.length === 14 && digits.startsWith('0098')) return digits.slice(4);
-  return null;
+  const plain = plus ? `+${digits}` : digits;
+  return FORMS.test(plain) ? inE164(plain) : null;
 }
 
 /** A number as logs may show it: `+98912*****67`. What is not a number of ours is hidden whole. */
